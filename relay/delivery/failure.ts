@@ -1,0 +1,59 @@
+/**
+ * The vocabulary of what can go wrong between the relay and a provider: where
+ * (stage), how (fault), and what the provider said (reply). Facts only; what
+ * follows from them is decided in verdict.ts.
+ */
+
+/** In the order of a session. `dot` is everything from the final dot on. */
+export type Stage =
+  | 'dns'
+  | 'connect'
+  | 'tls'
+  | 'greeting'
+  | 'ehlo'
+  | 'starttls'
+  | 'auth'
+  | 'mail'
+  | 'rcpt'
+  | 'data'
+  | 'body'
+  | 'dot';
+
+/**
+ * reply       the provider answered, and not 2xx/3xx
+ * timeout     it did not answer in the stage's time
+ * lost        the connection ended or was refused
+ * garbled     what it sent is not an SMTP reply
+ * certificate TLS could not be verified or set up
+ * not-offered the provider lacks what this needs (STARTTLS, AUTH, SMTPUTF8, SIZE)
+ * local       our own body could not be read: not the provider's doing
+ */
+export type Fault = 'reply' | 'timeout' | 'lost' | 'garbled' | 'certificate' | 'not-offered' | 'local';
+
+/** A reply as RFC 5321 section 4.2 and RFC 3463 structure it. */
+export interface Reply {
+  readonly code: number;
+  /** `5.1.1`, when the text began with one. */
+  readonly enhanced?: string;
+  /** Without code and enhanced code; lines joined by a space; control characters escaped; at most 512 characters. */
+  readonly text: string;
+}
+
+/** One thing that went wrong. */
+export interface Failure {
+  readonly stage: Stage;
+  readonly fault: Fault;
+  readonly reply?: Reply;
+  /** For people and logs; never contains credentials or message content. */
+  readonly message: string;
+}
+
+/** Rejection of opening a session. Thrown when connecting, TLS, greeting, EHLO or AUTH fails. */
+export class SessionError extends Error {
+  readonly failure: Failure;
+  constructor(failure: Failure, cause?: unknown) {
+    super(failure.message, { cause });
+    this.name = 'SessionError';
+    this.failure = failure;
+  }
+}

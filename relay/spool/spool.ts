@@ -1,0 +1,148 @@
+/**
+ * The durable store, as its users see it. Every promise here resolves only
+ * when what it says is on disk; every method may reject with SpoolError.
+ * inbound fills it, delivery empties it, neither knows the other.
+ */
+import type { Envelope, MessageId, QueueCounts, QueueState, Recipient, StoredMessage } from './message.ts';
+
+/** What is known of a message when its last byte has arrived. */
+export interface Arrival {
+  readonly envelope: Envelope;
+  readonly receivedAt: number;
+}
+
+/**
+ * A message that is still arriving. Bytes written are not yet promised to
+ * anyone; nothing is, until commit() resolves. A process that dies before
+ * leaves nothing behind that survives the next start.
+ */
+export interface Draft {
+  readonly id: MessageId;
+  /** Resolves when more may be written (back-pressure); the buffer then belongs to the spool. */
+  write(chunk: Buffer): Promise<void>;
+  /** Resolves when message and envelope are on disk (fsynced): only now may 250 be said. */
+  commit(arrival: Arrival): Promise<void>;
+  /** Forgets it. Never throws; harmless after commit. */
+  abort(): void;
+}
+
+/** What a round, or part of one, did to a message. */
+export type Settlement =
+  /** Results so far; the round goes on, the claim stays. */
+  | { readonly kind: 'progress'; readonly recipients: readonly Recipient[] }
+  /** Every recipient delivered: row and body go. */
+  | { readonly kind: 'done'; readonly recipients: readonly Recipient[] }
+  /** Not settled: body to emails/failed, next round at dueAt, one more round counted. */
+  | {
+      readonly kind: 'failed';
+      readonly recipients: readonly Recipient[];
+      readonly dueAt: number;
+      readonly reason: string;
+    }
+  /** Settled, but not well: body to emails/dead. */
+  | { readonly kind: 'dead'; readonly recipients: readonly Recipient[]; readonly reason: string };
+
+/** Which messages delivery wants next. */
+export interface ClaimQuery {
+  readonly state: 'active' | 'failed';
+  /** Only those due by then (ms since the epoch). */
+  readonly dueBefore: number;
+  /**
+   * Only those whose last round began before then, due or not: how a
+   * drain reaches every waiting message exactly once without rewriting rows.
+   * Given, it replaces dueBefore.
+   */
+  readonly triedBefore?: number;
+  readonly limit: number;
+}
+
+/** A message taken for a round. */
+export interface Claim {
+  readonly message: StoredMessage;
+  /** The whole body when it is small and at hand, to spare a read. */
+  readonly body?: Buffer;
+}
+
+/** Chooses messages for the operations of people. Absent fields choose all. */
+export interface QueueFilter {
+  readonly ids?: readonly string[];
+  readonly state?: QueueState;
+  /** Contained in the sender, case-insensitive. */
+  readonly sender?: string;
+  /** Contained in a recipient, case-insensitive. */
+  readonly recipient?: string;
+  readonly olderThanMs?: number;
+  readonly limit?: number;
+  /** Continue after this id (results are in id order). */
+  readonly after?: string;
+}
+
+/** The store. One process owns a directory at a time. */
+export interface Spool {
+  /** Starts a message. Throws SpoolError 'disk-full' when the reserve is reached. */
+  begin(): Draft;
+  /**
+   * Takes up to `limit` messages, oldest due first; they stay this
+   * process's until settled or released. A crash releases all.
+   */
+  claim(query: ClaimQuery): Promise<readonly Claim[]>;
+  /**
+   * Called with each message the moment it is committed while it returns
+   * true from `wanted`: spares the read back. The message counts as claimed.
+   */
+  onArrival(taker: ArrivalTaker): void;
+  settle(id: MessageId, settlement: Settlement): Promise<void>;
+  /** Ends a claim and changes nothing else. */
+  release(id: MessageId): Promise<void>;
+  /** The body in order, in chunks of at most 256 KiB, canonical CRLF. */
+  read(id: MessageId): AsyncIterable<Buffer>;
+  /** Earliest dueAt among unclaimed messages of that state, or undefined. */
+  nextDue(state: 'active' | 'failed'): Promise<number | undefined>;
+
+  /** Kept up to date without reading the database. */
+  counts(): QueueCounts;
+  /** Bytes free on the volume and the reserve below which begin() refuses. */
+  disk(): { readonly freeBytes: number; readonly reserveBytes: number; readonly low: boolean };
+  /** undefined, or why the store can no longer be trusted (an fsync or write failed): readiness off. */
+  failure(): string | undefined;
+
+  list(filter: QueueFilter): Promise<readonly StoredMessage[]>;
+  /** Makes chosen messages due now (dead ones alive again). Resolves with how many. */
+  resend(filter: QueueFilter): Promise<number>;
+  hold(filter: QueueFilter): Promise<number>;
+  /** Ends a hold. */
+  unhold(filter: QueueFilter): Promise<number>;
+  /** Removes chosen messages for good, bodies included. */
+  remove(filter: QueueFilter): Promise<number>;
+  /** Removes dead messages beyond retention. Resolves with how many. */
+  sweep(now: number): Promise<number>;
+  /** Takes in a message from elsewhere (queue import), as failed and due at once. */
+  adopt(arrival: Arrival, body: AsyncIterable<Buffer>, recipients: readonly Recipient[]): Promise<MessageId>;
+  /** Commits what waits, closes the database, gives up ownership. */
+  close(): Promise<void>;
+}
+
+export interface ArrivalTaker {
+  wanted(size: number): boolean;
+  take(claim: Claim): void;
+}
+
+/**
+ * Thrown when the store refuses or fails.
+ * disk-full: the reserve is reached or ENOSPC: 452 4.3.1, sending goes on.
+ * io:        a write or fsync failed: 451, the store is no longer trusted.
+ * owned:     another process holds the directory.
+ * corrupt:   the database failed its check or has a newer schema version.
+ * not-found: no such message.
+ * closed:    the spool is shutting down.
+ */
+export type SpoolErrorKind = 'disk-full' | 'io' | 'owned' | 'corrupt' | 'not-found' | 'closed';
+
+export class SpoolError extends Error {
+  readonly kind: SpoolErrorKind;
+  constructor(kind: SpoolErrorKind, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.name = 'SpoolError';
+    this.kind = kind;
+  }
+}
