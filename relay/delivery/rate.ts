@@ -1,0 +1,47 @@
+/**
+ * A token bucket as a value: `messagesPerSecond` of one provider. It holds one
+ * second's worth (at least one message), so a quiet provider takes a short
+ * burst and never more than the rate afterwards. It keeps no clock: the caller
+ * says what time it is, and a clock that steps back costs nothing but the step.
+ */
+
+export interface Bucket {
+  readonly tokens: number;
+  /** Milliseconds of the caller's clock at which `tokens` was right. */
+  readonly at: number;
+}
+
+export interface Taken {
+  readonly bucket: Bucket;
+  /** 0 = one message may begin now. Otherwise nothing was taken: ask again after this long. */
+  readonly waitMs: number;
+}
+
+/** Sums of many small refills must still reach a whole token. */
+const tolerance = 1e-6;
+
+/** Longest wait returned; a rate lower than this allows only delays the asking. */
+const longestWaitMs = 3_600_000;
+
+/** A full bucket. */
+export function full(now: number, rate: number): Bucket {
+  return { tokens: capacity(rate), at: now };
+}
+
+/**
+ * Takes one token if there is one.
+ * @param rate messages per second, above 0; a changed rate applies from this call on
+ */
+export function take(bucket: Bucket, now: number, rate: number): Taken {
+  const elapsed = Math.max(0, now - bucket.at);
+  const tokens = Math.min(capacity(rate), bucket.tokens + (elapsed * rate) / 1000);
+  if (tokens >= 1 - tolerance) {
+    return { bucket: { tokens: Math.max(0, tokens - 1), at: now }, waitMs: 0 };
+  }
+  const waitMs = Math.ceil(((1 - tokens) * 1000) / rate);
+  return { bucket: { tokens, at: now }, waitMs: Math.min(Math.max(1, waitMs), longestWaitMs) };
+}
+
+function capacity(rate: number): number {
+  return Math.max(1, rate);
+}
