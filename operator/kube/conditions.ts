@@ -1,0 +1,85 @@
+/**
+ * metav1.Condition lists as values: set, read, compare. Pure; a list is always sorted by type, so that equal
+ * states are equal JSON, and lastTransitionTime moves only when the status does.
+ */
+
+export interface Condition {
+  type: string;
+  status: 'True' | 'False' | 'Unknown';
+  /** CamelCase, never empty. */
+  reason: string;
+  message: string;
+  /** RFC 3339, seconds. */
+  lastTransitionTime: string;
+  observedGeneration?: number;
+}
+
+export type ConditionInput = Omit<Condition, 'lastTransitionTime'>;
+
+const longestMessage = 32_768;
+
+/** RFC 3339 with seconds, as metav1.Time is written. */
+export function formatTime(wallTimeMs: number): string {
+  return `${new Date(wallTimeMs).toISOString().slice(0, 19)}Z`;
+}
+
+/** The list with `input` in it; `lastTransitionTime` is kept while the status stays the same. */
+export function setCondition(
+  conditions: readonly Condition[],
+  input: ConditionInput,
+  wallTimeMs: number,
+): Condition[] {
+  const before = findCondition(conditions, input.type);
+  const same = before?.status === input.status;
+  const next: Condition = {
+    ...input,
+    message: input.message.slice(0, longestMessage),
+    lastTransitionTime: same ? before.lastTransitionTime : formatTime(wallTimeMs),
+  };
+  return sortConditions([...conditions.filter(condition => condition.type !== input.type), next]);
+}
+
+/** The list without the condition `type`. */
+export function removeCondition(conditions: readonly Condition[], type: string): Condition[] {
+  return sortConditions(conditions.filter(condition => condition.type !== type));
+}
+
+export function findCondition(
+  conditions: readonly Condition[] | undefined,
+  type: string,
+): Condition | undefined {
+  return conditions?.find(condition => condition.type === type);
+}
+
+/** Whether the condition is there and `True`; with `generation`, only when it was made for that or a later one. */
+export function isConditionTrue(
+  conditions: readonly Condition[] | undefined,
+  type: string,
+  generation?: number,
+): boolean {
+  const condition = findCondition(conditions, type);
+  if (condition?.status !== 'True') return false;
+  return generation === undefined || (condition.observedGeneration ?? 0) >= generation;
+}
+
+export function sortConditions(conditions: readonly Condition[]): Condition[] {
+  return [...conditions].sort((a, b) => (a.type < b.type ? -1 : a.type > b.type ? 1 : 0));
+}
+
+/** Equal in everything that a reader can see, whatever the order. */
+export function conditionsEqual(a: readonly Condition[], b: readonly Condition[]): boolean {
+  if (a.length !== b.length) return false;
+  const others = sortConditions(b);
+  return sortConditions(a).every((condition, index) => conditionEqual(condition, others[index]!));
+}
+
+function conditionEqual(a: Condition, b: Condition): boolean {
+  return (
+    a.type === b.type &&
+    a.status === b.status &&
+    a.reason === b.reason &&
+    a.message === b.message &&
+    a.lastTransitionTime === b.lastTransitionTime &&
+    a.observedGeneration === b.observedGeneration
+  );
+}
