@@ -24,7 +24,7 @@ const tolerance = 1e-6;
 const longestWaitMs = 3_600_000;
 
 /** A full bucket. */
-export function full(now: number, rate: number): Bucket {
+export function full(rate: number, now: number): Bucket {
   return { tokens: capacity(rate), at: now };
 }
 
