@@ -72,6 +72,8 @@ export interface Attempt {
   readonly provider: string;
   readonly host: string;
   readonly try: number;
+  /** How many tries the provider gets in a round; absent = not said. */
+  readonly tries?: number;
   readonly recipients: number;
   readonly stage: string;
   readonly outcome: AttemptOutcome;

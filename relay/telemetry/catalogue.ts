@@ -1,0 +1,255 @@
+/**
+ * What each event means, how loud it is and what its fields say: the one table
+ * behind the log's levels and docs/events.md. The compiler refuses it when an
+ * event or a field is missing here or is no longer in events.ts.
+ */
+import type { RelayEvent } from './events.ts';
+
+export type Level = 'debug' | 'info' | 'warn' | 'error';
+
+export type EventName = RelayEvent['event'];
+
+/** The type of the events that may bear the name N. */
+export type EventNamed<N extends EventName> = RelayEvent extends infer E
+  ? E extends { readonly event: infer Names }
+    ? N extends Names
+      ? E
+      : never
+    : never
+  : never;
+
+/** One event: its usual level, and another one where it can be bad news. */
+export interface Entry<N extends EventName> {
+  readonly level: Level;
+  /** When the event is trouble, it is logged at `level` here instead. */
+  readonly trouble?: {
+    readonly level: Level;
+    readonly when: string;
+    readonly test: (event: EventNamed<N>) => boolean;
+  };
+  readonly meaning: string;
+  readonly fields: Readonly<Record<Exclude<keyof EventNamed<N>, 'event'>, string>>;
+}
+
+export type Catalogue = { readonly [N in EventName]: Entry<N> };
+
+const id = 'The message, the same in every event of its life and in the reply to DATA.';
+const provider = 'Name of the provider.';
+const reply = 'What was answered, at most 512 characters, control characters escaped.';
+const spoolFields = {
+  message: 'What happened, a sentence.',
+  count: 'How many messages, where that applies.',
+};
+const programFields = { message: 'What happened, a sentence.' };
+const settledFields = {
+  id,
+  recipient: 'The address as the client gave it.',
+  provider: 'Provider whose answer settled it; absent when none did.',
+  reply,
+  delayMs: 'Milliseconds from acceptance to this event.',
+};
+
+/** Every event. Order: the life of a message, then providers, then the program. */
+export const catalogue: Catalogue = {
+  'message-accepted': {
+    level: 'info',
+    meaning: 'A message is on disk and its client was told 250; from here on the relay answers for it.',
+    fields: {
+      id,
+      client: 'Network address of the client.',
+      user: 'Account the client authenticated as; absent without authentication.',
+      sender: 'Envelope sender; empty for the null sender.',
+      recipients: 'Number of recipients.',
+      size: 'Bytes of the message.',
+      commitMs: 'Milliseconds from the last byte of the message to its commit on disk.',
+    },
+  },
+  'message-refused': {
+    level: 'warn',
+    meaning: 'The listener turned away a connection, a command or a message; nothing of it was kept.',
+    fields: {
+      reason: 'Why, one of a fixed list (the label `reason` of mailrelay_rejected_total).',
+      client: 'Network address of the client.',
+      reply: 'The reply the client got.',
+    },
+  },
+  attempt: {
+    level: 'info',
+    trouble: { level: 'warn', when: 'it did not deliver', test: event => event.outcome !== 'delivered' },
+    meaning:
+      'One try at one provider ended: of a message (`id` given) or of a connection for those that wait.',
+    fields: {
+      id: `${id} Absent when the try was of a connection.`,
+      provider,
+      host: 'Host of the provider.',
+      try: 'Which try at this provider in this round, from 1.',
+      tries: 'How many tries the provider gets in a round.',
+      recipients: 'Recipients on board; 0 for a connection.',
+      stage:
+        'How far it came: dns, connect, tls, greeting, ehlo, starttls, auth, mail, rcpt, data, body, dot.',
+      outcome: 'delivered, partial, failed, refused or ambiguous.',
+      class: 'Whose fault it is taken to be; none when delivered.',
+      code: 'SMTP reply code; absent when no reply came.',
+      enhanced: 'Enhanced status code (RFC 3463), when the reply had one.',
+      reply,
+      durationMs: 'Milliseconds the try took.',
+      retryInMs: 'Milliseconds until the same provider is tried again; absent = not in this round.',
+    },
+  },
+  'recipient-delivered': {
+    level: 'info',
+    meaning: 'A provider took responsibility for the message to this recipient.',
+    fields: settledFields,
+  },
+  'recipient-rejected': {
+    level: 'warn',
+    meaning: 'This recipient was refused for good; the message is kept in emails/dead with the reply.',
+    fields: settledFields,
+  },
+  'recipient-expired': {
+    level: 'error',
+    meaning: 'This recipient was given up because the message grew too old; it is kept in emails/dead.',
+    fields: settledFields,
+  },
+  'delivery-ambiguous': {
+    level: 'warn',
+    meaning:
+      'The message was handed over and no answer came, so nobody can know whether it was taken; it is sent again later and may arrive twice.',
+    fields: { id, provider, recipients: 'Recipients on board.', message: 'What ended the wait.' },
+  },
+  failover: {
+    level: 'warn',
+    meaning: 'A message went on from one provider to the next.',
+    fields: {
+      id,
+      from: 'Provider it left.',
+      to: 'Provider it goes to.',
+      reason: 'Why the first one did not take it.',
+    },
+  },
+  'round-failed': {
+    level: 'warn',
+    meaning: 'No provider took the message in this round; it lies in emails/failed and is sent again later.',
+    fields: {
+      id,
+      rounds: 'Rounds it has failed so far.',
+      pending: 'Recipients still to be sent to.',
+      dueInMs: 'Milliseconds until its next round.',
+      reason: 'What the last provider said.',
+    },
+  },
+  'message-dead': {
+    level: 'error',
+    meaning: 'The message is over without every recipient delivered; it is kept in emails/dead.',
+    fields: { id, reason: 'Why it ended.' },
+  },
+  'drain-started': {
+    level: 'info',
+    meaning: 'Waiting mail is being sent before its time because something got better.',
+    fields: { reason: 'What got better.', messages: 'How many messages wait.' },
+  },
+  'provider-state': {
+    level: 'info',
+    trouble: {
+      level: 'warn',
+      when: 'the provider went out of use',
+      test: event => event.state !== 'active' && event.state !== 'standby',
+    },
+    meaning: 'A provider changed its state.',
+    fields: {
+      provider,
+      state: 'active, standby, cooling, failing, suspended or misconfigured.',
+      previous: 'The state before.',
+      reason: 'Why, one word from a fixed list.',
+      message: 'Why, a sentence.',
+    },
+  },
+  'provider-probe': {
+    level: 'info',
+    meaning: 'A provider that is out of use was tried in the background, without mail.',
+    fields: {
+      provider,
+      ok: 'true when it can be used again.',
+      message: 'What it said.',
+      nextInMs: 'Milliseconds until the next probe; absent when none is needed.',
+    },
+  },
+  'config-loaded': {
+    level: 'info',
+    trouble: { level: 'warn', when: 'it has warnings', test: event => event.warnings.length > 0 },
+    meaning: 'A configuration was read and is in force.',
+    fields: {
+      fingerprint: 'Identifies the configuration; equal fingerprints run the same.',
+      providers: 'Provider names in the order they are tried.',
+      warnings: 'What is odd but not wrong, one sentence each.',
+    },
+  },
+  'config-rejected': {
+    level: 'error',
+    meaning: 'A changed configuration has mistakes; the one before stays in force.',
+    fields: { errors: 'The mistakes, one sentence each, naming the key.' },
+  },
+  'spool-recovered': {
+    level: 'info',
+    meaning: 'The store was opened and what an earlier process left was taken up again.',
+    fields: spoolFields,
+  },
+  'spool-failed': {
+    level: 'error',
+    meaning:
+      'A write or sync failed: the store is no longer trusted, nothing is accepted or sent until restart.',
+    fields: spoolFields,
+  },
+  'spool-quarantined': {
+    level: 'error',
+    meaning: 'Something in the store was not understood and was moved to emails/quarantine, not deleted.',
+    fields: spoolFields,
+  },
+  'disk-low': {
+    level: 'error',
+    meaning: 'Free space fell below the reserve: new mail is refused for now, sending goes on.',
+    fields: spoolFields,
+  },
+  'disk-recovered': {
+    level: 'info',
+    meaning: 'Free space is above the reserve again: new mail is accepted.',
+    fields: spoolFields,
+  },
+  'dead-removed': {
+    level: 'warn',
+    meaning: 'Dead messages beyond retention (age, number or bytes) were removed for good.',
+    fields: spoolFields,
+  },
+  'queue-operation': {
+    level: 'info',
+    meaning: 'Someone changed the queue by hand: resend, hold, release, delete or import.',
+    fields: spoolFields,
+  },
+  started: {
+    level: 'info',
+    meaning: 'The relay is up and its listener accepts mail.',
+    fields: programFields,
+  },
+  stopping: {
+    level: 'info',
+    meaning: 'The relay was told to stop; it finishes running transactions and accepts nothing new.',
+    fields: programFields,
+  },
+  stopped: {
+    level: 'info',
+    meaning: 'The relay has stopped; everything it accepted is delivered or on disk.',
+    fields: programFields,
+  },
+  'client-error': {
+    level: 'debug',
+    meaning: 'A client connection failed on its own account: reset, silence, TLS refused.',
+    fields: programFields,
+  },
+};
+
+/** The level at which this event is logged. */
+export function levelOf(event: RelayEvent): Level {
+  const entry = catalogue[event.event] as Entry<EventName>;
+  const { trouble } = entry;
+  return trouble?.test(event as never) === true ? trouble.level : entry.level;
+}

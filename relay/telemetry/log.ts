@@ -1,0 +1,133 @@
+/**
+ * The log: one line per event, as JSON for machines or as short text for a
+ * terminal. Writing is buffered and never waits for the reader; close() loses
+ * nothing, a crash at most the last 4 KiB or 100 ms. Never contains message
+ * content (events have none) nor any secret it was told of.
+ */
+import { type DestinationStream, pino } from 'pino';
+import { type Level, levelOf } from './catalogue.ts';
+import type { Emit, RelayEvent } from './events.ts';
+import { printable, redacted, secretForms } from './printable.ts';
+import { textLine } from './text-line.ts';
+
+export type LogFormat = 'json' | 'text';
+
+export interface LogOptions {
+  /** Events below this level are dropped. */
+  readonly level: Level;
+  /** Default json. */
+  readonly format?: LogFormat;
+  /** Values that must never be written, whoever echoes them (passwords). */
+  readonly secrets?: readonly string[];
+  /** Where lines go instead of standard output; written to synchronously, for tests and demonstrations. */
+  readonly stream?: { write(line: string): unknown };
+  /** File descriptor to write to; default 1. Ignored when `stream` is given. */
+  readonly descriptor?: number;
+  /** Default Date.now. Milliseconds since the epoch. */
+  readonly now?: () => number;
+}
+
+export interface Log {
+  readonly emit: Emit;
+  /** A reload changed the level or the secrets. */
+  configure(change: { readonly level?: Level; readonly secrets?: readonly string[] }): void;
+  /** Resolves when every line is with the operating system, at the latest after 2 s (a reader that stopped reading). */
+  close(): Promise<void>;
+}
+
+/** Flushed when that many bytes wait: a few dozen lines a system call. */
+const bufferBytes = 4096;
+/** … or at the latest after this long. */
+const flushMs = 100;
+/** A reader that stopped reading costs this much memory, then lines are dropped. */
+const backlogBytes = 16 * 1024 * 1024;
+const closeMs = 2000;
+/** Longest reply written; see Reply in delivery. */
+const replyLimit = 512;
+/** Longest other text written. */
+const textLimit = 2048;
+
+const rank: Record<Level, number> = { debug: 20, info: 30, warn: 40, error: 50 };
+
+/** Opens the log. `emit` never throws and never blocks. */
+export function createLog(options: LogOptions): Log {
+  const now = options.now ?? Date.now;
+  const target = options.stream === undefined ? openDescriptor(options.descriptor ?? 1) : undefined;
+  const stream: DestinationStream = (target ?? options.stream) as DestinationStream;
+  const write = options.format === 'text' ? textWriter(stream, now) : jsonWriter(stream, now);
+  let threshold = rank[options.level];
+  let forms = secretForms(options.secrets ?? []);
+  let closed = false;
+  return {
+    emit(event) {
+      if (closed) return;
+      const level = levelOf(event);
+      if (rank[level] >= threshold) write(level, safe(event, forms));
+    },
+    configure(change) {
+      if (change.level !== undefined) threshold = rank[change.level];
+      if (change.secrets !== undefined) forms = secretForms(change.secrets);
+    },
+    async close() {
+      if (closed) return;
+      closed = true;
+      if (target !== undefined) await drained(target);
+    },
+  };
+}
+
+type Descriptor = ReturnType<typeof pino.destination>;
+
+function openDescriptor(dest: number): Descriptor {
+  const destination = pino.destination({
+    dest,
+    sync: false,
+    minLength: bufferBytes,
+    maxLength: backlogBytes,
+    periodicFlush: flushMs,
+  });
+  // A log that cannot be written (its reader is gone, its disk is full) must not stop mail.
+  destination.on('error', () => {});
+  return destination;
+}
+
+function drained(destination: Descriptor): Promise<void> {
+  return new Promise(resolve => {
+    const timer = setTimeout(resolve, closeMs);
+    destination.flush(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+type Write = (level: Level, event: RelayEvent) => void;
+
+function jsonWriter(stream: DestinationStream, now: () => number): Write {
+  const logger = pino(
+    {
+      level: 'debug',
+      base: null,
+      timestamp: () => `,"time":"${new Date(now()).toISOString()}"`,
+      formatters: { level: label => ({ level: label }) },
+    },
+    stream,
+  );
+  return (level, event) => logger[level](event);
+}
+
+function textWriter(stream: DestinationStream, now: () => number): Write {
+  return (level, event) => stream.write(`${textLine(event, level, new Date(now()))}\n`);
+}
+
+/** The event with every text made safe to print. */
+function safe(event: RelayEvent, forms: readonly string[]): RelayEvent {
+  const result: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(event)) {
+    const limit = key === 'reply' ? replyLimit : textLimit;
+    if (typeof value === 'string') result[key] = printable(redacted(value, forms), limit);
+    else if (Array.isArray(value)) result[key] = value.map(v => printable(redacted(String(v), forms), limit));
+    else result[key] = value;
+  }
+  return result as unknown as RelayEvent;
+}

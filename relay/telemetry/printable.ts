@@ -1,0 +1,44 @@
+/**
+ * Makes any text safe to write on one line of a log or terminal: no control
+ * character, no bidirectional override, no secret, bounded length.
+ */
+
+// C0, DEL and C1 controls drive terminals; U+2028/9 end lines; the bidi controls reorder what is read.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: finding control characters is the purpose.
+const unsafe = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/;
+const everyUnsafe = new RegExp(unsafe.source, 'g');
+
+/** A shorter secret would blank out ordinary words; such a password protects nothing anyway. */
+const shortestSecret = 4;
+
+/** `text` with unsafe characters as \xNN or \uNNNN, and at most `limit` characters and an ellipsis. */
+export function printable(text: string, limit: number): string {
+  const short = text.length > limit ? `${text.slice(0, limit)}…` : text;
+  return unsafe.test(short) ? short.replace(everyUnsafe, escaped) : short;
+}
+
+function escaped(character: string): string {
+  const code = character.charCodeAt(0);
+  return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
+}
+
+/**
+ * The forms in which a server may echo each secret (as it is, and in base64 as
+ * AUTH LOGIN sends it), longest first. Secrets under 4 characters are left out.
+ */
+export function secretForms(secrets: readonly string[]): readonly string[] {
+  const forms = new Set<string>();
+  for (const secret of secrets) {
+    if (secret.length < shortestSecret) continue;
+    forms.add(secret);
+    forms.add(Buffer.from(secret).toString('base64'));
+  }
+  return [...forms].sort((a, b) => b.length - a.length);
+}
+
+/** `text` with every one of `forms` replaced by «redacted». */
+export function redacted(text: string, forms: readonly string[]): string {
+  let result = text;
+  for (const form of forms) if (result.includes(form)) result = result.replaceAll(form, '«redacted»');
+  return result;
+}
