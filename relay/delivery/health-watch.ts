@@ -1,0 +1,106 @@
+/**
+ * Keeps one provider's health (breaker.ts) over time: takes in successes and
+ * failures, probes in the background while the provider is out of use, and
+ * says when it is back. Sends no mail.
+ */
+import type { Emit } from '../telemetry/events.ts';
+import { type Health, initial, onFailure, onProbeFailed, onSuccess, onTick, usable } from './breaker.ts';
+import type { Verdict } from './verdict.ts';
+
+/** What a login without mail came to: undefined when it worked. */
+export type ProbeResult = { readonly verdict: Verdict; readonly message: string } | undefined;
+
+export interface HealthWatchDeps {
+  readonly provider: string;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly emit: Emit;
+  /** Connect, TLS, AUTH, NOOP, QUIT. */
+  readonly login: () => Promise<ProbeResult>;
+  readonly changed: (was: Health, is: Health) => void;
+}
+
+export class HealthWatch {
+  readonly #deps: HealthWatchDeps;
+  #health: Health = initial();
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(deps: HealthWatchDeps) {
+    this.#deps = deps;
+  }
+
+  get health(): Health {
+    return this.#health;
+  }
+
+  get usable(): boolean {
+    return usable(this.#health, this.#deps.now());
+  }
+
+  succeeded(): void {
+    const { kind } = this.#health;
+    if (kind === 'closed' && this.#health.strikes === 0 && this.#health.softStrikes === 0) return;
+    this.#become(onSuccess(this.#health, 'transaction'));
+  }
+
+  failed(verdict: Verdict, message: string, messageId?: string): void {
+    const moment = this.#moment(message);
+    this.#become(
+      onFailure(this.#health, verdict, messageId === undefined ? moment : { ...moment, messageId }),
+    );
+  }
+
+  /** Looks now whether the provider works. Resolves with why not, or undefined. */
+  async probe(): Promise<string | undefined> {
+    clearTimeout(this.#timer);
+    const result = await this.#deps.login();
+    if (this.#stopped) return result?.message;
+    if (result === undefined) this.#become(onSuccess(this.#health));
+    else this.#become(onProbeFailed(this.#health, result.verdict, this.#moment(result.message)));
+    const next = wakesAt(this.#health);
+    this.#deps.emit({
+      event: 'provider-probe',
+      provider: this.#deps.provider,
+      ok: result === undefined,
+      message: result?.message ?? 'connected and logged in',
+      ...(next === undefined ? {} : { nextInMs: Math.max(0, next - this.#deps.now()) }),
+    });
+    return result?.message;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  #moment(message: string): { now: number; message: string; random: number } {
+    return { now: this.#deps.now(), message, random: this.#deps.random() };
+  }
+
+  #become(next: Health): void {
+    const was = this.#health;
+    this.#health = next;
+    clearTimeout(this.#timer);
+    if (this.#stopped) return;
+    this.#arm();
+    if (was.kind !== next.kind) this.#deps.changed(was, next);
+  }
+
+  #arm(): void {
+    const at = wakesAt(this.#health);
+    if (at === undefined) return;
+    this.#timer = setTimeout(() => this.#wake(), Math.max(0, at - this.#deps.now()));
+    this.#timer.unref();
+  }
+
+  #wake(): void {
+    if (this.#health.kind === 'cooling') this.#become(onTick(this.#health, this.#deps.now()));
+    else void this.probe();
+  }
+}
+
+function wakesAt(health: Health): number | undefined {
+  if (health.kind === 'closed') return undefined;
+  return health.kind === 'cooling' ? health.until : health.probeAt;
+}

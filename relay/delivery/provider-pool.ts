@@ -1,0 +1,101 @@
+/**
+ * The established connections of one provider: which are idle, which are at
+ * work, when one has served long enough. Opens none itself.
+ */
+import type { ProviderLimits } from '../config/config.ts';
+import type { Session } from './session.ts';
+import type { InUse, Lane } from './waiting-line.ts';
+
+export class ProviderPool {
+  readonly inUse: InUse = { fresh: 0, resend: 0 };
+  readonly #limits: ProviderLimits;
+  readonly #now: () => number;
+  readonly #idle: { session: Session; timer: NodeJS.Timeout }[] = [];
+  readonly #busy = new Set<Session>();
+  #retired = false;
+
+  constructor(limits: ProviderLimits, now: () => number) {
+    this.#limits = limits;
+    this.#now = now;
+  }
+
+  get idle(): number {
+    return this.#idle.length;
+  }
+
+  get established(): number {
+    return this.#idle.length + this.#busy.size;
+  }
+
+  /** Takes in a connection that is ready. `onClosed` hears when it ends while idle. */
+  add(session: Session, onClosed: () => void): void {
+    session.onClose(() => {
+      if (this.#forget(session)) onClosed();
+    });
+    this.#rest(session);
+  }
+
+  /** The idle connection used last (the likeliest to be still open), now at work for that lane. */
+  take(lane: Lane): Session | undefined {
+    const entry = this.#idle.pop();
+    if (entry === undefined) return undefined;
+    clearTimeout(entry.timer);
+    this.#busy.add(entry.session);
+    this.inUse[lane] += 1;
+    return entry.session;
+  }
+
+  /** A connection comes back from work: kept when it is good for more, else closed. */
+  giveBack(session: Session, lane: Lane): void {
+    this.inUse[lane] -= 1;
+    this.#busy.delete(session);
+    if (this.#goodForMore(session)) this.#rest(session);
+    else if (session.usable) void session.quit();
+    else session.destroy();
+  }
+
+  /** Closes what is idle, politely. */
+  closeIdle(): void {
+    for (const { session, timer } of this.#idle.splice(0)) {
+      clearTimeout(timer);
+      void session.quit();
+    }
+  }
+
+  /** No connection is kept from now on; those at work finish what they do. */
+  retire(): void {
+    this.#retired = true;
+    this.closeIdle();
+  }
+
+  /** Closes everything at once. */
+  destroy(): void {
+    this.closeIdle();
+    for (const session of this.#busy) session.destroy();
+  }
+
+  #goodForMore(session: Session): boolean {
+    return (
+      !this.#retired &&
+      session.usable &&
+      session.transactions < this.#limits.messagesPerConnection &&
+      this.#now() - session.openedAt < this.#limits.connectionLifetimeMs
+    );
+  }
+
+  #rest(session: Session): void {
+    const timer = setTimeout(() => {
+      if (this.#forget(session)) void session.quit();
+    }, this.#limits.idleTimeoutMs);
+    timer.unref();
+    this.#idle.push({ session, timer });
+  }
+
+  #forget(session: Session): boolean {
+    const at = this.#idle.findIndex(entry => entry.session === session);
+    if (at === -1) return false;
+    clearTimeout(this.#idle[at]?.timer);
+    this.#idle.splice(at, 1);
+    return true;
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * The providers at work, in order of priority, and what each is to people:
+ * active, standby, failing … A reload replaces those whose configuration
+ * changed and leaves the others, with their connections and health, alone.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { ProviderConfig } from '../config/config.ts';
+import type { ProviderState } from '../telemetry/events.ts';
+import { Provider, type ProviderDeps } from './provider.ts';
+
+/** One provider, for /status and metrics. */
+export interface ProviderStatus {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  readonly priority: number;
+  readonly state: ProviderState;
+  /** When that state began, ms since the epoch. */
+  readonly since: number;
+  readonly reason: string;
+  readonly message: string;
+  readonly connections: number;
+  readonly lastSuccessAt?: number;
+}
+
+interface Standing {
+  readonly state: ProviderState;
+  readonly since: number;
+}
+
+export interface ProviderSetDeps extends Omit<ProviderDeps, 'healthChanged'> {
+  /** A provider that was out of use may be used again. */
+  readonly recovered: (provider: Provider) => void;
+}
+
+export class ProviderSet {
+  readonly #deps: ProviderSetDeps;
+  #providers: readonly Provider[] = [];
+  #standings = new Map<string, Standing>();
+
+  constructor(deps: ProviderSetDeps) {
+    this.#deps = deps;
+  }
+
+  get all(): readonly Provider[] {
+    return this.#providers;
+  }
+
+  /** Takes over a new configuration. Returns whether anything changed. */
+  configure(configs: readonly ProviderConfig[]): boolean {
+    const before = new Map(this.#providers.map(provider => [provider.name, provider]));
+    const next = configs.map(config => {
+      const known = before.get(config.name);
+      return known !== undefined && isDeepStrictEqual(known.config, config) ? known : this.#make(config);
+    });
+    const changed =
+      next.length !== this.#providers.length || next.some((provider, at) => provider !== this.#providers[at]);
+    const old = this.#providers;
+    this.#providers = next;
+    for (const provider of old) if (!next.includes(provider)) provider.close();
+    this.#tellStates();
+    return changed;
+  }
+
+  /** Logs in to each without sending mail; health follows what is found. */
+  async verify(): Promise<{ provider: string; error?: string }[]> {
+    return Promise.all(
+      this.#providers.map(async provider => {
+        const error = provider.config.misconfigured ?? (await provider.probe());
+        return error === undefined ? { provider: provider.name } : { provider: provider.name, error };
+      }),
+    );
+  }
+
+  status(): ProviderStatus[] {
+    return this.#providers.map(provider => {
+      const standing = this.#standings.get(provider.name);
+      const state = this.#stateOf(provider);
+      const { lastSuccessAt } = provider;
+      return {
+        name: provider.name,
+        host: provider.config.host,
+        port: provider.config.port,
+        priority: provider.config.priority,
+        state,
+        since: standing?.since ?? this.#deps.wallClock(),
+        ...why(provider),
+        connections: provider.connections,
+        ...(lastSuccessAt === undefined ? {} : { lastSuccessAt }),
+      };
+    });
+  }
+
+  /** Waiting messages are told to look again: delivery pauses. */
+  interrupt(): void {
+    for (const provider of this.#providers) provider.interrupt();
+  }
+
+  close(): void {
+    for (const provider of this.#providers) provider.close();
+  }
+
+  /** Cuts running transactions. */
+  destroy(): void {
+    for (const provider of this.#providers) provider.destroy();
+  }
+
+  #make(config: ProviderConfig): Provider {
+    return new Provider(config, {
+      ...this.#deps,
+      healthChanged: provider => {
+        this.#tellStates();
+        if (provider.usable) this.#deps.recovered(provider);
+      },
+    });
+  }
+
+  #stateOf(provider: Provider): ProviderState {
+    if (provider.config.misconfigured !== undefined) return 'misconfigured';
+    switch (provider.health.kind) {
+      case 'suspended':
+        return 'suspended';
+      case 'open':
+        return 'failing';
+      case 'cooling':
+        return 'cooling';
+      case 'closed':
+        return this.#providers.find(({ usable }) => usable) === provider ? 'active' : 'standby';
+    }
+  }
+
+  /** One event for each provider whose state is not what was told last. */
+  #tellStates(): void {
+    const standings = new Map<string, Standing>();
+    for (const provider of this.#providers) {
+      const previous = this.#standings.get(provider.name);
+      const state = this.#stateOf(provider);
+      const standing = previous?.state === state ? previous : { state, since: this.#deps.wallClock() };
+      standings.set(provider.name, standing);
+      if (previous === undefined || previous === standing) continue;
+      this.#deps.emit({
+        event: 'provider-state',
+        provider: provider.name,
+        state,
+        previous: previous.state,
+        ...why(provider),
+      });
+    }
+    this.#standings = standings;
+  }
+}
+
+/** A CamelCase reason, as conditions in Kubernetes have, and a sentence. */
+function why(provider: Provider): { reason: string; message: string } {
+  if (provider.config.misconfigured !== undefined) {
+    return { reason: 'Misconfigured', message: provider.config.misconfigured };
+  }
+  const { health } = provider;
+  switch (health.kind) {
+    case 'closed':
+      return { reason: 'Usable', message: '' };
+    case 'open':
+      return { reason: camelCase(health.reason), message: health.message };
+    case 'suspended':
+      return { reason: 'AuthenticationRefused', message: health.message };
+    case 'cooling':
+      return { reason: 'Throttled', message: health.message };
+  }
+}
+
+function camelCase(failureClass: string): string {
+  return `${failureClass.charAt(0).toUpperCase()}${failureClass.slice(1)}Failure`;
+}

@@ -1,0 +1,318 @@
+/**
+ * One provider at work: it hands ready connections to messages that wait,
+ * opens more when they are needed, and knows when it is out of use.
+ * Connecting, TLS and AUTH are the provider's affair: a message never sees
+ * them, and however many messages wait, they share one series of tries.
+ */
+import type { ProviderConfig, ReplyRule, RetryConfig } from '../config/config.ts';
+import type { Emit } from '../telemetry/events.ts';
+import type { Health } from './breaker.ts';
+import { ConnectSeries } from './connect-series.ts';
+import { type Failure, SessionError } from './failure.ts';
+import { HealthWatch, type ProbeResult } from './health-watch.ts';
+import { ProviderPool } from './provider-pool.ts';
+import { type Bucket, full, take } from './rate.ts';
+import type { OpenSession, Session } from './session.ts';
+import { tellOpenFailed } from './tell.ts';
+import { describe, judge, type Verdict } from './verdict.ts';
+import { type Lane, WaitingLine } from './waiting-line.ts';
+
+/** What a message that asked for a connection is told. */
+export type Grant =
+  /** Here it is, to be given back with release(). */
+  | { readonly kind: 'granted'; readonly session: Session; release(): void }
+  /** The provider is out of use. */
+  | { readonly kind: 'unavailable'; readonly reason: string }
+  /** No connection got ready within retry.patienceMs, and the message may go elsewhere. */
+  | { readonly kind: 'impatient' }
+  /** A newer configuration has taken this one's place, or delivery stops. */
+  | { readonly kind: 'replaced' };
+
+interface Waiter {
+  readonly lane: Lane;
+  /** Could another provider be used for it right now? */
+  readonly elsewhere: () => boolean;
+  readonly answer: (grant: Grant) => void;
+}
+
+export interface ProviderDeps {
+  readonly openSession: OpenSession;
+  readonly emit: Emit;
+  /** Monotonic, ms: steps of the wall clock must not open or close anything. */
+  readonly now: () => number;
+  /** Wall clock, ms since the epoch. */
+  readonly wallClock: () => number;
+  readonly random: () => number;
+  readonly retry: () => RetryConfig;
+  readonly rules: () => readonly ReplyRule[];
+  /** Hears every change of the kind of health. */
+  readonly healthChanged: (provider: Provider, was: Health) => void;
+}
+
+/** Connections opened at the same time while others already work. */
+const PARALLEL_OPENS = 4;
+/** How long a provider that refused one connection more is not asked for more, ms. */
+const CEILING_MS = 60_000;
+
+export class Provider {
+  readonly config: ProviderConfig;
+  lastSuccessAt: number | undefined;
+  readonly #deps: ProviderDeps;
+  readonly #pool: ProviderPool;
+  readonly #line = new WaitingLine<Waiter>();
+  readonly #series: ConnectSeries;
+  readonly #watch: HealthWatch;
+  readonly #abort = new AbortController();
+  #opening = 0;
+  /** No more connections than this until then: the provider said so. */
+  #ceiling = { connections: Number.POSITIVE_INFINITY, until: 0 };
+  #bucket: Bucket | undefined;
+  #rateTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(config: ProviderConfig, deps: ProviderDeps) {
+    this.config = config;
+    this.#deps = deps;
+    this.#pool = new ProviderPool(config.limits, deps.now);
+    this.#series = new ConnectSeries({
+      now: deps.now,
+      retry: deps.retry,
+      again: () => this.#pump(),
+      outOfPatience: () => this.#dismissImpatient(),
+    });
+    this.#watch = new HealthWatch({
+      provider: config.name,
+      now: deps.now,
+      random: deps.random,
+      emit: deps.emit,
+      login: () => this.#login(),
+      changed: was => this.#healthChanged(was),
+    });
+  }
+
+  get name(): string {
+    return this.config.name;
+  }
+
+  get health(): Health {
+    return this.#watch.health;
+  }
+
+  get connections(): number {
+    return this.#pool.established + this.#opening;
+  }
+
+  get usable(): boolean {
+    return !this.#closed && this.config.misconfigured === undefined && this.#watch.usable;
+  }
+
+  /** Usable, and not known to keep mail waiting for a connection. */
+  get inviting(): boolean {
+    return this.usable && !this.#late;
+  }
+
+  /** Why no mail goes there now, for people. */
+  get unusableBecause(): string {
+    if (this.config.misconfigured !== undefined) return this.config.misconfigured;
+    const { health } = this;
+    return health.kind === 'closed' ? 'no connection could be made' : health.message;
+  }
+
+  /**
+   * Asks for a connection: resolves when one is ready, when the provider gets
+   * out of use, or when patience ends and `elsewhere` says there is another way.
+   */
+  acquire(lane: Lane, elsewhere: () => boolean): Promise<Grant> {
+    if (this.#closed) return Promise.resolve({ kind: 'replaced' });
+    if (!this.usable) return Promise.resolve({ kind: 'unavailable', reason: this.unusableBecause });
+    if (this.#late && elsewhere()) return Promise.resolve({ kind: 'impatient' });
+    return new Promise(answer => {
+      this.#line.join({ lane, elsewhere, answer });
+      this.#pump();
+    });
+  }
+
+  /** A transaction was answered as hoped: the provider works. */
+  succeeded(): void {
+    this.lastSuccessAt = this.#deps.wallClock();
+    this.#watch.succeeded();
+  }
+
+  /** A transaction failed; the verdict says how far that concerns the provider. */
+  failed(verdict: Verdict, message: string, messageId: string): void {
+    if (verdict.effect !== 'none') this.#watch.failed(verdict, message, messageId);
+  }
+
+  /** Logs in without sending. Resolves with why it failed, or undefined. Health follows the result. */
+  probe(): Promise<string | undefined> {
+    return this.#watch.probe();
+  }
+
+  /** Tells waiting messages to look again, without a change of health. */
+  interrupt(): void {
+    this.#dismiss({ kind: 'replaced' });
+  }
+
+  /** Takes no more mail: waiting messages are told, running transactions finish. */
+  close(): void {
+    this.#closed = true;
+    this.#watch.stop();
+    this.#series.end();
+    clearTimeout(this.#rateTimer);
+    this.#abort.abort();
+    this.#dismiss({ kind: 'replaced' });
+    this.#pool.retire();
+  }
+
+  /** Cuts running transactions as well. */
+  destroy(): void {
+    this.close();
+    this.#pool.destroy();
+  }
+
+  get #late(): boolean {
+    return this.#pool.established === 0 && this.#series.late;
+  }
+
+  /** Serves who waits, then opens what is still lacking. */
+  #pump(): void {
+    if (!this.usable) return;
+    while (this.#line.size > 0 && this.#pool.idle > 0 && this.#withinRate()) this.#serveOne();
+    while (this.#needsOneMore()) void this.#open();
+  }
+
+  #serveOne(): void {
+    const waiter = this.#line.next(this.#pool.inUse);
+    if (waiter === undefined) return;
+    const { lane } = waiter;
+    const session = this.#pool.take(lane);
+    if (session === undefined) return;
+    const release = (): void => {
+      this.#pool.giveBack(session, lane);
+      this.#pump();
+    };
+    waiter.answer({ kind: 'granted', session, release });
+  }
+
+  #withinRate(): boolean {
+    const rate = this.config.limits.messagesPerSecond;
+    if (rate === undefined) return true;
+    const now = this.#deps.now();
+    const taken = take(this.#bucket ?? full(now, rate), now, rate);
+    this.#bucket = taken.bucket;
+    if (taken.waitMs === 0) return true;
+    clearTimeout(this.#rateTimer);
+    this.#rateTimer = setTimeout(() => this.#pump(), taken.waitMs);
+    return false;
+  }
+
+  #needsOneMore(): boolean {
+    const { established } = this.#pool;
+    if (this.#series.pausing || !this.usable) return false;
+    if (this.#opening >= (established === 0 ? 1 : PARALLEL_OPENS)) return false;
+    const wanted = this.#line.size > this.#pool.idle + this.#opening;
+    if (!(wanted || (established === 0 && this.#series.running))) return false;
+    const ceiling =
+      this.#deps.now() < this.#ceiling.until ? this.#ceiling.connections : Number.POSITIVE_INFINITY;
+    return established + this.#opening < Math.min(this.config.limits.maxConnections, ceiling);
+  }
+
+  async #open(): Promise<void> {
+    this.#opening += 1;
+    if (this.#pool.established === 0) this.#series.begin();
+    const startedAt = this.#deps.now();
+    const result = await this.#openSession();
+    this.#opening -= 1;
+    if (this.#closed) {
+      if (result.session !== undefined) void result.session.quit();
+      return;
+    }
+    if (result.session === undefined) this.#openFailed(result.failure, startedAt);
+    else {
+      this.#series.end();
+      this.#pool.add(result.session, () => this.#pump());
+    }
+    this.#pump();
+  }
+
+  async #openSession(): Promise<{ session: Session } | { session?: undefined; failure: Failure }> {
+    try {
+      return { session: await this.#deps.openSession(this.config, this.#abort.signal) };
+    } catch (error) {
+      if (error instanceof SessionError) return { failure: error.failure };
+      const message = error instanceof Error ? error.message : String(error);
+      return { failure: { stage: 'connect', fault: 'lost', message } };
+    }
+  }
+
+  #openFailed(failure: Failure, startedAt: number): void {
+    const verdict = judge(failure, { acceptedBefore: 0 }, this.#deps.rules());
+    const tryNumber = this.#series.try;
+    const { established } = this.#pool;
+    const retryInMs = this.#series.failed(verdict.again === 'retry');
+    tellOpenFailed(this.#deps.emit, {
+      config: this.config,
+      failure,
+      verdict,
+      tryNumber,
+      durationMs: this.#deps.now() - startedAt,
+      retryInMs,
+    });
+    if (established > 0) {
+      // The connections it has still work: it wants no more of them for now.
+      this.#ceiling = { connections: established, until: this.#deps.now() + CEILING_MS };
+      this.#series.end();
+      if (verdict.class === 'rate' || verdict.class === 'service') return;
+    }
+    this.#watch.failed(verdict, describe(failure));
+    if (this.usable && retryInMs === undefined && established === 0) {
+      this.#series.end();
+      this.#dismiss({ kind: 'unavailable', reason: describe(failure) });
+    }
+  }
+
+  async #login(): Promise<ProbeResult> {
+    const result = await this.#openSession();
+    if (result.session === undefined) {
+      const { failure } = result;
+      return {
+        verdict: judge(failure, { acceptedBefore: 0 }, this.#deps.rules()),
+        message: describe(failure),
+      };
+    }
+    const answered = await result.session.noop();
+    void result.session.quit();
+    if (answered) return undefined;
+    const failure: Failure = { stage: 'ehlo', fault: 'timeout', message: 'NOOP was not answered' };
+    return {
+      verdict: judge(failure, { acceptedBefore: 0 }, this.#deps.rules()),
+      message: describe(failure),
+    };
+  }
+
+  #healthChanged(was: Health): void {
+    if (!this.usable) {
+      this.#series.end();
+      this.#dismiss({ kind: 'unavailable', reason: this.unusableBecause });
+      if (this.health.kind !== 'cooling') this.#pool.closeIdle();
+    }
+    this.#deps.healthChanged(this, was);
+    this.#pump();
+  }
+
+  #dismissImpatient(): void {
+    if (!this.#late) return;
+    for (const waiter of this.#line.everyone()) {
+      if (!waiter.elsewhere()) continue;
+      this.#line.leave(waiter);
+      waiter.answer({ kind: 'impatient' });
+    }
+  }
+
+  #dismiss(grant: Grant): void {
+    for (const waiter of this.#line.everyone()) {
+      this.#line.leave(waiter);
+      waiter.answer(grant);
+    }
+  }
+}

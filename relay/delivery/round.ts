@@ -1,0 +1,301 @@
+/**
+ * One round of one message: the providers in order, up to retry.attempts tries
+ * each, every recipient's result on disk before the next step, then the
+ * settlement. It holds a connection only while a transaction runs; it never
+ * decides what a failure means (verdict.ts) nor when the next round is due
+ * before it has ended (recipients.ts).
+ */
+import type { ReplyRule, ResendConfig, RetryConfig } from '../config/config.ts';
+import type { Recipient, StoredMessage } from '../spool/message.ts';
+import type { Claim, Settlement, Spool } from '../spool/spool.ts';
+import type { Emit } from '../telemetry/events.ts';
+import { tryDelay } from './backoff.ts';
+import { Ledger } from './ledger.ts';
+import { judgeTransaction, type TransactionOutcome } from './outcome.ts';
+import type { Grant, Provider } from './provider.ts';
+import { settlementOf } from './recipients.ts';
+import { Route } from './route.ts';
+import type { TransactionReport } from './session.ts';
+import { tellAmbiguous, tellAttempt, tellSettlement } from './tell.ts';
+import { describe } from './verdict.ts';
+import type { Lane } from './waiting-line.ts';
+
+/** What a round reads of the configuration, always the newest. */
+export interface RoundSettings {
+  readonly retry: RetryConfig;
+  readonly resend: ResendConfig;
+  readonly replyRules: readonly ReplyRule[];
+}
+
+export interface RoundDeps {
+  readonly read: Spool['read'];
+  /** Resolves when it is on disk. */
+  readonly settle: Spool['settle'];
+  /** Puts a bounce message for recipients that ended badly into the spool, when one is due. */
+  readonly bounce: (message: StoredMessage, recipients: readonly Recipient[]) => Promise<void>;
+  readonly emit: Emit;
+  /** Wall clock, ms since the epoch. */
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly settings: () => RoundSettings;
+  /** In order of priority; replaced as a whole by a reload. */
+  readonly providers: () => readonly Provider[];
+  /** Aborted when rounds must end at their next step (shutdown, forwarding switched off). */
+  readonly stopping: AbortSignal;
+}
+
+/**
+ * settled: committed; the message has a new state or is gone.
+ * stopped: interrupted; what was achieved is committed, the rest is unchanged.
+ * local:   our own store could not give the body; nothing was decided.
+ */
+export type RoundEnd =
+  | { readonly kind: 'settled'; readonly as: Settlement['kind'] }
+  | { readonly kind: 'stopped' }
+  | { readonly kind: 'local'; readonly message: string };
+
+/** Why a provider is left. */
+type Leave = 'done' | 'unavailable' | 'impatient' | 'stopped' | 'local';
+
+/** One try to come: which recipients, the how-manieth, and how long to wait before. */
+interface Step {
+  readonly indexes: readonly number[];
+  readonly try: number;
+  readonly delayMs: number;
+}
+
+/** What one try leaves to do at the same provider; delayMs undefined = nothing in this round. */
+interface Done {
+  readonly retry: readonly number[];
+  readonly rest: readonly number[];
+  readonly delayMs: number | undefined;
+}
+
+interface Granted {
+  readonly provider: Provider;
+  readonly grant: Extract<Grant, { kind: 'granted' }>;
+}
+
+export class Round {
+  readonly #message: StoredMessage;
+  readonly #body: Buffer | undefined;
+  readonly #lane: Lane;
+  readonly #deps: RoundDeps;
+  readonly #ledger: Ledger;
+  readonly #route: Route;
+  /** Recipients as the log knows them. */
+  #told: readonly Recipient[];
+  #localFailure = '';
+
+  constructor(claim: Claim, lane: Lane, deps: RoundDeps) {
+    this.#message = claim.message;
+    this.#body = claim.body;
+    this.#lane = lane;
+    this.#deps = deps;
+    this.#ledger = new Ledger(claim.message.recipients);
+    this.#told = claim.message.recipients;
+    this.#route = new Route(deps.providers().map(({ name }) => name));
+  }
+
+  /** Runs it to its end. Rejects only when the spool refuses a commit. */
+  async run(): Promise<RoundEnd> {
+    for (let name = this.#route.next(); name !== undefined; name = this.#route.next()) {
+      if (this.#ledger.open().length === 0) break;
+      const leave = await this.#visit(name);
+      if (leave === 'stopped') return { kind: 'stopped' };
+      if (leave === 'local') return { kind: 'local', message: this.#localFailure };
+      if (leave === 'impatient') this.#route.postpone(name);
+    }
+    return this.#settle();
+  }
+
+  async #visit(name: string): Promise<Leave> {
+    const batches = this.#batches(name);
+    for (let batch = batches.shift(); batch !== undefined; batch = batches.shift()) {
+      const leave = await this.#carry(name, batch, batches);
+      if (leave !== 'done') return leave;
+    }
+    return 'done';
+  }
+
+  /** Transactions of at most the provider's recipient limit each. */
+  #batches(name: string): number[][] {
+    const size = this.#provider(name)?.config.limits.maxRecipientsPerMessage ?? 1;
+    const open = this.#ledger.open();
+    const batches: number[][] = [];
+    for (let at = 0; at < open.length; at += size) batches.push(open.slice(at, at + size));
+    return batches;
+  }
+
+  /** Carries one batch to one provider, with its tries. What exceeds a limit joins `batches`. */
+  async #carry(name: string, batch: readonly number[], batches: number[][]): Promise<Leave> {
+    let step: Leave | Step = { indexes: batch, try: 1, delayMs: 0 };
+    while (typeof step !== 'string') step = await this.#attempt(name, step, batches);
+    return step;
+  }
+
+  /** One try, after its delay. Returns the next one, or how the provider is left. */
+  async #attempt(name: string, step: Step, batches: number[][]): Promise<Leave | Step> {
+    if (step.delayMs > 0 && !(await this.#pause(step.delayMs))) return 'stopped';
+    const granted = await this.#acquire(name);
+    if (typeof granted === 'string') return granted;
+    const done = await this.#transact(granted, step);
+    if (done === 'local') return 'local';
+    // A kept connection that the provider had closed meanwhile: nothing was said, so nothing was tried.
+    if (done === 'stale') return { ...step, delayMs: 0 };
+    if (done.rest.length > 0) batches.push([...done.rest]);
+    if (done.delayMs === undefined) return 'done';
+    return { indexes: done.retry, try: step.try + 1, delayMs: done.delayMs };
+  }
+
+  /** A connection of that provider, or how it is left. A replaced one is looked up anew. */
+  async #acquire(name: string): Promise<Leave | Granted> {
+    if (this.#deps.stopping.aborted) return 'stopped';
+    const provider = this.#provider(name);
+    if (provider === undefined) return this.#leave(name, 'removed from the configuration');
+    const grant = await provider.acquire(this.#lane, () => this.#elsewhere());
+    switch (grant.kind) {
+      case 'granted':
+        return { provider, grant };
+      case 'impatient':
+        return 'impatient';
+      case 'unavailable':
+        return this.#leave(name, grant.reason);
+      case 'replaced':
+        return this.#acquire(name);
+    }
+  }
+
+  async #transact({ provider, grant }: Granted, step: Step): Promise<'stale' | 'local' | Done> {
+    const { session } = grant;
+    const reused = session.transactions > 0;
+    this.#tellFailover(provider.name);
+    const startedAt = this.#deps.now();
+    const report = await session.transact(
+      { ...this.#envelope(), recipients: step.indexes.map(index => this.#ledger.address(index)) },
+      this.#body ?? this.#deps.read(this.#message.id),
+    );
+    grant.release();
+    if (report.unanswered && reused && report.failure?.fault === 'lost') return 'stale';
+    const outcome = judgeTransaction(report, this.#deps.settings().replyRules);
+    return this.#conclude({
+      provider,
+      indexes: step.indexes,
+      tryNumber: step.try,
+      startedAt,
+      report,
+      outcome,
+    });
+  }
+
+  async #conclude(attempt: {
+    provider: Provider;
+    indexes: readonly number[];
+    tryNumber: number;
+    startedAt: number;
+    report: TransactionReport;
+    outcome: TransactionOutcome;
+  }): Promise<'local' | Done> {
+    const { provider, indexes, outcome } = attempt;
+    const done = this.#ledger.apply(
+      provider.name,
+      this.#deps.now(),
+      indexes.map((index, at) => ({ index, outcome: outcome.recipients[at]! })),
+    );
+    this.#tellHealth(provider, outcome);
+    const delayMs = this.#delay(provider, done.retry, attempt);
+    tellAttempt(this.#deps.emit, { ...attempt, message: this.#message, now: this.#deps.now(), delayMs });
+    const { ended } = outcome;
+    if (ended?.failure.fault === 'local') {
+      this.#localFailure = ended.failure.message;
+      return 'local';
+    }
+    if (ended?.verdict.ambiguous === true) {
+      tellAmbiguous(this.#deps.emit, this.#message.id, provider.name, outcome);
+    }
+    if (this.#ledger.open().length > 0) {
+      this.#route.leave(provider.name, outcome.recipients.find(({ kind }) => kind === 'failed')?.reply ?? '');
+      if (done.settled) await this.#commit({ kind: 'progress', recipients: this.#ledger.recipients });
+    }
+    return { retry: done.retry, rest: done.rest, delayMs };
+  }
+
+  /** How long until the same provider is tried again; undefined = not in this round. */
+  #delay(
+    provider: Provider,
+    retry: readonly number[],
+    attempt: { tryNumber: number; outcome: TransactionOutcome },
+  ): number | undefined {
+    const settings = this.#deps.settings().retry;
+    if (retry.length === 0 || attempt.tryNumber >= settings.attempts || !provider.usable) return undefined;
+    return Math.max(tryDelay(attempt.tryNumber, settings), attempt.outcome.ended?.verdict.waitMs ?? 0);
+  }
+
+  #tellHealth(provider: Provider, { recipients, ended }: TransactionOutcome): void {
+    const concerning =
+      ended ?? recipients.find(outcome => outcome.kind === 'failed' && outcome.verdict.effect !== 'none');
+    if (concerning === undefined || !('verdict' in concerning)) provider.succeeded();
+    else provider.failed(concerning.verdict, describe(concerning.failure), this.#message.id);
+  }
+
+  #tellFailover(to: string): void {
+    const left = this.#route.arrive(to);
+    if (left === undefined) return;
+    this.#deps.emit({ event: 'failover', id: this.#message.id, from: left.name, to, reason: left.reason });
+  }
+
+  async #settle(): Promise<RoundEnd> {
+    this.#ledger.rejectWhereAllRefused(this.#deps.providers().map(({ name }) => name));
+    const settlement = settlementOf(this.#message, this.#ledger.recipients, {
+      now: this.#deps.now(),
+      random: this.#deps.random(),
+      resend: this.#deps.settings().resend,
+      reason: this.#route.left?.reason ?? '',
+    });
+    if (settlement.kind === 'dead') await this.#deps.bounce(this.#message, settlement.recipients);
+    await this.#commit(settlement);
+    return { kind: 'settled', as: settlement.kind };
+  }
+
+  async #commit(settlement: Settlement): Promise<void> {
+    await this.#deps.settle(this.#message.id, settlement);
+    const told = { ...this.#message, recipients: this.#told };
+    this.#told = settlement.recipients;
+    tellSettlement(this.#deps.emit, told, settlement, this.#deps.now());
+  }
+
+  #envelope(): { sender: string; eightBit: boolean; smtpUtf8: boolean; size: number } {
+    const { sender, eightBit, smtpUtf8, size } = this.#message;
+    return { sender, eightBit, smtpUtf8, size };
+  }
+
+  #elsewhere(): boolean {
+    return this.#route.ahead.some(name => this.#provider(name)?.inviting === true);
+  }
+
+  #provider(name: string): Provider | undefined {
+    return this.#deps.providers().find(provider => provider.name === name);
+  }
+
+  #leave(name: string, reason: string): Leave {
+    this.#route.leave(name, reason);
+    return 'unavailable';
+  }
+
+  /** Waits without holding anything. false when it was cut short by a stop. */
+  #pause(ms: number): Promise<boolean> {
+    const { stopping } = this.#deps;
+    if (stopping.aborted) return Promise.resolve(false);
+    return new Promise(resolve => {
+      const stop = (): void => {
+        clearTimeout(timer);
+        resolve(false);
+      };
+      const timer = setTimeout(() => {
+        stopping.removeEventListener('abort', stop);
+        resolve(true);
+      }, ms);
+      stopping.addEventListener('abort', stop, { once: true });
+    });
+  }
+}

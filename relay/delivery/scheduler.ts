@@ -1,0 +1,289 @@
+/**
+ * Decides which messages are on a round now: fresh mail as it arrives, the
+ * backlog of it, resends when they are due, and everything that waits when a
+ * provider comes back. Keeps a bounded window of messages in memory however
+ * many are queued; never looks at a reply.
+ */
+import { setMaxListeners } from 'node:events';
+import type { MessageId } from '../spool/message.ts';
+import { type Claim, type ClaimQuery, type Settlement, type Spool, SpoolError } from '../spool/spool.ts';
+import type { Emit } from '../telemetry/events.ts';
+import { resendDelay } from './backoff.ts';
+import type { Provider } from './provider.ts';
+import { Ramp } from './ramp.ts';
+import { Round, type RoundDeps, type RoundEnd, type RoundSettings } from './round.ts';
+import type { Lane } from './waiting-line.ts';
+
+export interface SchedulerDeps {
+  readonly spool: Spool;
+  readonly emit: Emit;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly settings: () => RoundSettings;
+  readonly providers: () => readonly Provider[];
+  readonly bounce: RoundDeps['bounce'];
+}
+
+/** Fresh messages on a round at once: enough for every connection and the tries that wait. */
+const FRESH_WINDOW = 1000;
+/** Bodies kept in memory for them; a message beyond it is read from the spool when its turn comes. */
+const BODY_BYTES = 32 * 1024 * 1024;
+/** Resends at once per usable connection. */
+const RESENDS_PER_CONNECTION = 4;
+const RESEND_WINDOW = 1000;
+/** Longest sleep between two looks at what is due, ms. */
+const LOOK_MS = 30_000;
+/** Between two tries to commit a result while the disk is full, ms. */
+const DISK_FULL_RETRY_MS = 1000;
+
+export class Scheduler {
+  readonly #deps: SchedulerDeps;
+  readonly #running: Record<Lane, number> = { fresh: 0, resend: 0 };
+  readonly #claiming: Record<Lane, boolean> = { fresh: false, resend: false };
+  readonly #ramp = new Ramp();
+  #stopping: AbortController | undefined;
+  #bodyBytes = 0;
+  /** There may be active messages in the store that are not on a round. */
+  #backlog = true;
+  /** Arrivals left to the backlog so far: tells whether one came while it was being read. */
+  #leftBehind = 0;
+  #drain: { readonly since: number; left: number } | undefined;
+  #lookTimer: NodeJS.Timeout | undefined;
+  #lookAt = Number.POSITIVE_INFINITY;
+  #idle: (() => void) | undefined;
+  #broken: string | undefined;
+
+  constructor(deps: SchedulerDeps) {
+    this.#deps = deps;
+    deps.spool.onArrival({
+      wanted: () => this.#hasRoom(),
+      take: claim => this.#start(claim, 'fresh'),
+    });
+  }
+
+  /** Why nothing is sent although it should be; undefined = all is well. */
+  get broken(): string | undefined {
+    return this.#broken;
+  }
+
+  /** Messages on a round now. */
+  get running(): number {
+    return this.#running.fresh + this.#running.resend;
+  }
+
+  /** Begins sending, or goes on after pause(). */
+  resume(): void {
+    if (this.#stopping !== undefined || this.#broken !== undefined) return;
+    this.#stopping = new AbortController();
+    setMaxListeners(0, this.#stopping.signal);
+    this.#backlog = true;
+    this.#pump();
+  }
+
+  /** Begins nothing more; rounds end at their next step. Transactions under way finish. */
+  pause(): void {
+    this.#stopping?.abort();
+    this.#stopping = undefined;
+    clearTimeout(this.#lookTimer);
+    this.#lookAt = Number.POSITIVE_INFINITY;
+  }
+
+  /** Resolves when no message is on a round any more. Call pause() first. */
+  settled(): Promise<void> {
+    if (this.running === 0) return Promise.resolve();
+    return new Promise(resolve => {
+      this.#idle = resolve;
+    });
+  }
+
+  /** Sends everything in emails/failed now, at the pace of the ramp, each message once. */
+  drain(reason: string): void {
+    const { messages } = this.#deps.spool.counts().failed;
+    if (messages === 0 || this.#stopping === undefined) return;
+    this.#drain = { since: this.#deps.now(), left: messages };
+    this.#deps.emit({ event: 'drain-started', reason, messages });
+    this.#pump();
+  }
+
+  /** Something may have become due or possible: looks again. */
+  look(): void {
+    this.#backlog = true;
+    this.#pump();
+  }
+
+  #hasRoom(): boolean {
+    const room =
+      this.#stopping !== undefined &&
+      !this.#backlog &&
+      this.#running.fresh < FRESH_WINDOW &&
+      this.#bodyBytes < BODY_BYTES;
+    if (!room) {
+      this.#backlog = true;
+      this.#leftBehind += 1;
+      if (this.#running.fresh === 0) setImmediate(() => this.#pump());
+    }
+    return room;
+  }
+
+  #pump(): void {
+    if (this.#stopping === undefined) return;
+    if (this.#backlog && this.#running.fresh < FRESH_WINDOW / 2) void this.#fill('fresh');
+    void this.#fill('resend');
+  }
+
+  async #fill(lane: Lane): Promise<void> {
+    const query = lane === 'fresh' ? this.#freshQuery() : this.#resendQuery();
+    if (this.#claiming[lane] || query.limit < 1) return;
+    this.#claiming[lane] = true;
+    const leftBehind = this.#leftBehind;
+    try {
+      const claims = await this.#deps.spool.claim(query);
+      this.#claiming[lane] = false;
+      for (const claim of claims) this.#start(claim, lane);
+      if (lane === 'resend') await this.#resendsClaimed(claims.length, query);
+      else if (claims.length < query.limit && leftBehind === this.#leftBehind) this.#backlog = false;
+      if (lane === 'fresh' && this.#backlog && claims.length > 0) this.#pump();
+    } catch (error) {
+      this.#claiming[lane] = false;
+      this.#storeFailed(error);
+    }
+  }
+
+  /** Active mail is due whenever it is seen: a clock set back must not hide it. */
+  #freshQuery(): ClaimQuery {
+    const limit = this.#bodyBytes < BODY_BYTES ? FRESH_WINDOW - this.#running.fresh : 0;
+    return { state: 'active', dueBefore: Number.MAX_SAFE_INTEGER, limit };
+  }
+
+  #resendQuery(): ClaimQuery {
+    const now = this.#deps.now();
+    const limit = this.#ramp.size(this.#resendCeiling()) - this.#running.resend;
+    const waiting = this.#deps.spool.counts().failed.messages > this.#running.resend;
+    const query = { state: 'failed', dueBefore: now, limit: waiting ? limit : 0 } as const;
+    return this.#drain === undefined ? query : { ...query, triedBefore: this.#drain.since };
+  }
+
+  #resendCeiling(): number {
+    const connections = this.#deps
+      .providers()
+      .filter(({ usable }) => usable)
+      .reduce((sum, { config }) => sum + config.limits.maxConnections, 0);
+    return Math.min(RESEND_WINDOW, connections * RESENDS_PER_CONNECTION);
+  }
+
+  async #resendsClaimed(count: number, query: ClaimQuery): Promise<void> {
+    if (this.#drain !== undefined && query.triedBefore === this.#drain.since) {
+      this.#drain.left -= count;
+      // Each message once, whatever the clock does meanwhile.
+      if (count === 0 || this.#drain.left <= 0 || this.#resendCeiling() === 0) this.#drain = undefined;
+    }
+    if (count < query.limit && this.#drain === undefined) await this.#armForNextDue();
+  }
+
+  async #armForNextDue(): Promise<void> {
+    const due = await this.#deps.spool.nextDue('failed');
+    const now = this.#deps.now();
+    const { maxDelayMs, jitter } = this.#deps.settings().resend;
+    if (due !== undefined && due > now + maxDelayMs * (1 + jitter) + LOOK_MS)
+      this.drain('the clock was set back');
+    else if (due !== undefined) this.#lookAtMost(due);
+  }
+
+  #lookAtMost(at: number): void {
+    if (at >= this.#lookAt || this.#stopping === undefined) return;
+    clearTimeout(this.#lookTimer);
+    this.#lookAt = at;
+    const wait = Math.min(LOOK_MS, Math.max(0, at - this.#deps.now()));
+    this.#lookTimer = setTimeout(() => {
+      this.#lookAt = Number.POSITIVE_INFINITY;
+      this.#pump();
+    }, wait);
+  }
+
+  #start(claim: Claim, lane: Lane): void {
+    this.#running[lane] += 1;
+    this.#bodyBytes += claim.body?.length ?? 0;
+    void this.#run(claim, lane).finally(() => {
+      this.#running[lane] -= 1;
+      this.#bodyBytes -= claim.body?.length ?? 0;
+      if (this.running === 0) this.#idle?.();
+      if (lane === 'resend' || this.#backlog) this.#pump();
+    });
+  }
+
+  async #run(claim: Claim, lane: Lane): Promise<void> {
+    const { message } = claim;
+    const { signal } = this.#stopping ?? { signal: AbortSignal.abort() };
+    try {
+      const end = await new Round(claim, lane, this.#roundDeps(signal)).run();
+      await this.#ended(end, claim, lane);
+    } catch (error) {
+      await this.#deps.spool.release(message.id).catch(() => undefined);
+      this.#storeFailed(error);
+    }
+  }
+
+  async #ended(end: RoundEnd, { message }: Claim, lane: Lane): Promise<void> {
+    if (end.kind === 'stopped') {
+      await this.#deps.spool.release(message.id);
+      this.#backlog = true;
+    }
+    if (end.kind === 'local') {
+      this.#deps.emit({ event: 'spool-failed', message: `message ${message.id}: ${end.message}` });
+      const dueAt = this.#deps.now() + this.#resendDelay(message.rounds + 1);
+      await this.#settle(message.id, {
+        kind: 'failed',
+        recipients: message.recipients,
+        dueAt,
+        reason: end.message,
+      });
+      this.#lookAtMost(dueAt);
+    }
+    if (end.kind !== 'settled') return;
+    if (end.as === 'failed') this.#lookAtMost(this.#deps.now() + this.#resendDelay(message.rounds + 1));
+    if (lane === 'fresh') return;
+    if (end.as === 'failed') this.#ramp.failed();
+    else this.#ramp.succeeded(this.#resendCeiling());
+  }
+
+  #resendDelay(rounds: number): number {
+    return resendDelay(rounds, this.#deps.settings().resend, 0);
+  }
+
+  #roundDeps(stopping: AbortSignal): RoundDeps {
+    const { spool, emit, now, random, settings, providers, bounce } = this.#deps;
+    return {
+      read: id => spool.read(id),
+      settle: (id, settlement) => this.#settle(id, settlement),
+      bounce,
+      emit,
+      now,
+      random,
+      settings,
+      providers,
+      stopping,
+    };
+  }
+
+  /** Commits a result. A full disk delays it; what the provider took must not be forgotten. */
+  async #settle(id: MessageId, settlement: Settlement): Promise<void> {
+    for (;;) {
+      try {
+        return await this.#deps.spool.settle(id, settlement);
+      } catch (error) {
+        if (!(error instanceof SpoolError && error.kind === 'disk-full')) throw error;
+        await new Promise(resolve => setTimeout(resolve, DISK_FULL_RETRY_MS));
+      }
+    }
+  }
+
+  /** The store cannot be trusted: sending more could only send twice. */
+  #storeFailed(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    if (error instanceof SpoolError && (error.kind === 'not-found' || error.kind === 'closed')) return;
+    if (this.#broken !== undefined) return;
+    this.#broken = `sending stopped: ${message}`;
+    this.#deps.emit({ event: 'spool-failed', message: this.#broken });
+    this.pause();
+  }
+}

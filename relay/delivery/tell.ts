@@ -1,0 +1,148 @@
+/**
+ * What delivery tells about one attempt and one settled message, as events of
+ * the catalogue. Chooses words and fields; decides nothing.
+ */
+import type { ProviderConfig } from '../config/config.ts';
+import type { StoredMessage } from '../spool/message.ts';
+import type { Settlement } from '../spool/spool.ts';
+import type { Attempt, Emit } from '../telemetry/events.ts';
+import type { Failure, Reply, Stage } from './failure.ts';
+import { replyText, type TransactionOutcome } from './outcome.ts';
+import type { Provider } from './provider.ts';
+import type { TransactionReport } from './session.ts';
+import { describe, type Verdict } from './verdict.ts';
+
+export interface AttemptMade {
+  readonly provider: Provider;
+  readonly message: StoredMessage;
+  readonly indexes: readonly number[];
+  readonly tryNumber: number;
+  readonly startedAt: number;
+  readonly now: number;
+  readonly report: TransactionReport;
+  readonly outcome: TransactionOutcome;
+  readonly delayMs: number | undefined;
+}
+
+/** One line per transaction: where it ended, and how. */
+export function tellAttempt(emit: Emit, made: AttemptMade): void {
+  const { provider, report, outcome } = made;
+  const blamed = blame(outcome);
+  const reply = report.accepted ?? blamed?.failure.reply;
+  const text = reply === undefined ? blamed?.failure.message : replyText(reply);
+  const attempt: Attempt = {
+    event: 'attempt',
+    id: made.message.id,
+    provider: provider.name,
+    host: provider.config.host,
+    try: made.tryNumber,
+    recipients: made.indexes.length,
+    stage: stageOf(report, blamed),
+    outcome: outcome.result,
+    class: report.accepted === undefined ? (blamed?.verdict.class ?? 'none') : 'none',
+    durationMs: made.now - made.startedAt,
+    ...withReply(reply),
+    ...(text === undefined ? {} : { reply: text }),
+    ...(made.delayMs === undefined ? {} : { retryInMs: made.delayMs }),
+  };
+  emit(attempt);
+}
+
+/** A try to connect failed: it belongs to the provider and to no message. */
+export function tellOpenFailed(
+  emit: Emit,
+  told: {
+    readonly config: ProviderConfig;
+    readonly failure: Failure;
+    readonly verdict: Verdict;
+    readonly tryNumber: number;
+    readonly durationMs: number;
+    readonly retryInMs: number | undefined;
+  },
+): void {
+  const { config, failure, verdict, retryInMs } = told;
+  emit({
+    event: 'attempt',
+    provider: config.name,
+    host: config.host,
+    try: told.tryNumber,
+    recipients: 0,
+    stage: failure.stage,
+    outcome: 'failed',
+    class: verdict.class,
+    durationMs: told.durationMs,
+    ...withReply(failure.reply),
+    reply: describe(failure),
+    ...(retryInMs === undefined ? {} : { retryInMs }),
+  });
+}
+
+/** The final dot went out and no answer came. */
+export function tellAmbiguous(emit: Emit, id: string, provider: string, outcome: TransactionOutcome): void {
+  emit({
+    event: 'delivery-ambiguous',
+    id,
+    provider,
+    recipients: outcome.recipients.filter(each => each.kind === 'failed' && each.verdict.ambiguous).length,
+    message: outcome.ended?.failure.message ?? '',
+  });
+}
+
+const ENDINGS = {
+  delivered: 'recipient-delivered',
+  rejected: 'recipient-rejected',
+  expired: 'recipient-expired',
+} as const;
+
+/** One line per recipient whose fate this round sealed, and one for the message where it waits or died. */
+export function tellSettlement(
+  emit: Emit,
+  message: StoredMessage,
+  settlement: Settlement,
+  now: number,
+): void {
+  settlement.recipients.forEach((recipient, index) => {
+    if (recipient.state === 'pending' || message.recipients[index]?.state === recipient.state) return;
+    emit({
+      event: ENDINGS[recipient.state],
+      id: message.id,
+      recipient: recipient.address,
+      delayMs: now - message.receivedAt,
+      ...(recipient.provider === undefined ? {} : { provider: recipient.provider }),
+      ...(recipient.reply === undefined ? {} : { reply: recipient.reply }),
+    });
+  });
+  if (settlement.kind === 'dead') {
+    emit({ event: 'message-dead', id: message.id, reason: settlement.reason });
+  }
+  if (settlement.kind === 'failed') {
+    emit({
+      event: 'round-failed',
+      id: message.id,
+      rounds: message.rounds + 1,
+      pending: settlement.recipients.filter(({ state }) => state === 'pending').length,
+      dueInMs: Math.max(0, settlement.dueAt - now),
+      reason: settlement.reason,
+    });
+  }
+}
+
+interface Blamed {
+  readonly failure: Failure;
+  readonly verdict: Verdict;
+}
+
+function blame(outcome: TransactionOutcome): Blamed | undefined {
+  if (outcome.ended !== undefined) return outcome.ended;
+  const failed = outcome.recipients.find(each => each.kind === 'failed');
+  return failed?.kind === 'failed' ? failed : undefined;
+}
+
+function stageOf(report: TransactionReport, blamed: Blamed | undefined): Stage {
+  return report.accepted === undefined ? (blamed?.failure.stage ?? 'dot') : 'dot';
+}
+
+function withReply(reply: Reply | undefined): { code?: number; enhanced?: string } {
+  if (reply === undefined) return {};
+  return reply.enhanced === undefined ? { code: reply.code } : { code: reply.code, enhanced: reply.enhanced };
+}
