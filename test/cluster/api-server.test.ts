@@ -64,7 +64,7 @@ describe('an API server for tests', () => {
     server.freeze();
     const frozen = readyUrl(
       { url: `${server.url}/readyz`, authority: server.authority, ...server.admin },
-      300,
+      { within: 300 },
     );
     await assert.rejects(frozen, /not ready within 300 ms; the last answer was: no answer/);
     server.thaw();
