@@ -167,10 +167,17 @@ export interface RelayConfig {
   /** How long SIGTERM waits: for endpoints to notice, then for running transactions. */
   readonly shutdown: { readonly graceMs: number; readonly deadlineMs: number };
   /**
-   * SHA-256 (hex, 16 characters) over what the file says, credentials included
-   * as salted digests: two equal fingerprints run the same configuration.
+   * SHA-256 (hex, 16 characters) over the text of config.json, without
+   * comments, order of keys and passwords: what the operator computes from
+   * what it wrote (fingerprint.ts says more).
    */
   readonly fingerprint: string;
+  /**
+   * Changes whenever a password, a file that the text names (passwords, CA,
+   * certificate) or an environment variable does. Keyed by random bytes of
+   * this process: comparable only within it.
+   */
+  readonly credentialsFingerprint: string;
   /** What is odd but not wrong, one sentence each. */
   readonly warnings: readonly string[];
 }
