@@ -97,16 +97,15 @@ function encryption({ ssl, credentials }: ProviderConfig): ProviderDescription['
 }
 
 function providerLine(provider: ProviderDescription): string {
+  const where = `${provider.position}. ${provider.name}, ${endpoint(provider.host, provider.port)}, priority ${provider.priority}`;
+  if (provider.misconfigured !== undefined) return `${where}: CANNOT BE USED: ${provider.misconfigured}`;
   const parts = [
-    `${provider.position}. ${provider.name}`,
-    endpoint(provider.host, provider.port),
-    `priority ${provider.priority}`,
+    where,
     provider.encryption,
     provider.authenticates ? 'with authentication' : 'without authentication',
     ...(provider.verifiesCertificate ? [] : ['certificate NOT verified']),
   ];
-  const line = parts.join(', ');
-  return provider.misconfigured === undefined ? line : `${line}: CANNOT BE USED: ${provider.misconfigured}`;
+  return parts.join(', ');
 }
 
 function whoMaySend(listener: ConfigDescription['listener']): string {

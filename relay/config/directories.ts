@@ -4,7 +4,7 @@
  * directory that is missing, or replaced by another of the same name, is
  * watched again at the next look. Never keeps the process alive.
  */
-import { type FSWatcher, statSync, watch } from 'node:fs';
+import { type FSWatcher, lstatSync, statSync, watch } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 
 export interface WatchOptions {
@@ -41,39 +41,22 @@ export function watchDirectories(options: WatchOptions): { close(): void } {
     watched.get(directory)?.watcher.close();
     watched.delete(directory);
   };
-  const arm = () => {
-    const wanted = new Set(options.files().map(file => dirname(resolve(options.base, file))));
-    for (const directory of watched.keys()) if (!wanted.has(directory)) drop(directory);
-    for (const directory of wanted) {
-      const identity = identityOf(directory);
-      if (watched.get(directory)?.identity === identity) continue;
-      drop(directory);
-      const watcher = open(directory, soon, () => drop(directory));
-      if (watcher !== undefined) watched.set(directory, { watcher, identity });
-    }
-  };
-
-  arm();
-  };
-  // Not restarted by further events: a directory that is never quiet would
-  // otherwise put the reload off for ever.
-  const soon = () => {
-    settling ??= setTimeout(look, options.settleMs).unref();
-  };
-  const drop = (directory: string) => {
-    watched.get(directory)?.watcher.close();
-    watched.delete(directory);
+  /** True when a watch was started. */
+  const follow = (directory: string): boolean => {
+    const identity = identityOf(directory);
+    if (watched.get(directory)?.identity === identity) return false;
+    drop(directory);
+    const watcher = open(directory, soon, () => drop(directory));
+    if (watcher !== undefined) watched.set(directory, { watcher, identity });
+    return watcher !== undefined;
   };
   const arm = () => {
-    const wanted = new Set(options.files().map(file => dirname(resolve(options.base, file))));
+    const wanted = new Set(options.files().flatMap(file => directoriesOf(resolve(options.base, file))));
     for (const directory of watched.keys()) if (!wanted.has(directory)) drop(directory);
-    for (const directory of wanted) {
-      const identity = identityOf(directory);
-      if (watched.get(directory)?.identity === identity) continue;
-      drop(directory);
-      const watcher = identity === undefined ? undefined : open(directory, soon, () => drop(directory));
-      if (identity !== undefined && watcher !== undefined) watched.set(directory, { watcher, identity });
-    }
+    // What changed between the last look and the start of a watch was seen by
+    // neither: look once more.
+    const started = [...wanted].filter(follow);
+    if (started.length > 0) soon();
   };
 
   arm();
@@ -85,6 +68,24 @@ export function watchDirectories(options: WatchOptions): { close(): void } {
       for (const directory of [...watched.keys()]) drop(directory);
     },
   };
+}
+
+/**
+ * The directory of the file and, where that is itself a link, the one that
+ * holds the link: in a mounted volume `primary/password` is reached through
+ * `primary` → `..data/primary`, and the swap of `..data` happens above.
+ */
+function directoriesOf(file: string): string[] {
+  const directory = dirname(file);
+  return isLink(directory) ? [directory, dirname(directory)] : [directory];
+}
+
+function isLink(path: string): boolean {
+  try {
+    return lstatSync(path).isSymbolicLink();
+  } catch {
+    return false;
+  }
 }
 
 function identityOf(directory: string): string | undefined {

@@ -8,7 +8,7 @@
  * sees (network file systems, chains of links), and by reload().
  */
 import { readFileSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { compileText } from './compile.ts';
 import type { RelayConfig } from './config.ts';
 import { watchDirectories } from './directories.ts';
@@ -50,7 +50,8 @@ export interface LiveConfig {
 
 /** Loads the configuration and follows it. @throws ConfigError when it cannot be used now. */
 export async function openConfig(options: OpenConfigOptions): Promise<LiveConfig> {
-  const { path, report } = options;
+  const { report } = options;
+  const path = resolve(options.path);
   const files = new Set<string>();
   const sources = remembering(diskSources(dirname(path), options.env), files);
   let current = load(path, sources);
@@ -67,6 +68,7 @@ export async function openConfig(options: OpenConfigOptions): Promise<LiveConfig
   /** `always`: someone asked, so that the outcome is reported in any case. */
   const attempt = (always: boolean): boolean => {
     try {
+      files.clear();
       const next = keepRestartOnly(current, load(path, sources));
       const changed = !isSame(current, next);
       if (changed) options.onChange(next);
