@@ -1,33 +1,13 @@
-/** Where the API server is and who we are to it: the result of reading a kubeconfig or the in-cluster files. */
+/** Finds the cluster to talk to: the usual order of kubeconfig, environment and in-cluster files. */
+import { readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { type Connection, ConnectionConfigError } from './identity.ts';
+import { isInCluster, loadInCluster } from './in-cluster.ts';
+import { loadKubeconfig } from './kubeconfig.ts';
 
-/** A bearer token that may change while we run. */
-export interface TokenSource {
-  /** The token to send now. */
-  read(): Promise<string | undefined>;
-  /** Told that the server answered 401: the next `read` looks again. */
-  refused(): void;
-}
-
-export interface Connection {
-  /** https://host:port, without a trailing slash; a path prefix is kept. */
-  server: string;
-  /** Namespace of the context, or of the pod; `default` when neither says. */
-  namespace: string;
-  tls: {
-    ca?: string;
-    cert?: string;
-    key?: string;
-    /** Name to verify instead of the server's host. */
-    serverName?: string;
-    insecureSkipVerify?: boolean;
-  };
-  token?: TokenSource;
-}
-
-/** Thrown when a kubeconfig or the in-cluster files cannot be used; the message names file, field and remedy. */
-export class ConnectionConfigError extends Error {
-  override readonly name = 'ConnectionConfigError';
-}
+export type { Connection } from './identity.ts';
+export { ConnectionConfigError } from './identity.ts';
 
 export interface ConnectionSources {
   /** Path given on the command line; it must exist. */
@@ -42,4 +22,22 @@ export interface ConnectionSources {
  * The usual order: an explicit kubeconfig, `KUBECONFIG`, in-cluster files, `~/.kube/config`.
  * Throws {@link ConnectionConfigError}.
  */
-export declare function loadConnection(sources?: ConnectionSources): Promise<Connection>;
+export async function loadConnection(sources: ConnectionSources = {}): Promise<Connection> {
+  const env = sources.env ?? process.env;
+  if (sources.kubeconfig) return loadKubeconfig([sources.kubeconfig], sources.context);
+  const listed = (env['KUBECONFIG'] ?? '').split(delimiter).filter(Boolean);
+  if (listed.length > 0) return loadKubeconfig(listed, sources.context);
+  if (isInCluster(env)) return loadInCluster(env, sources.serviceAccountDirectory);
+  const home = join(env['HOME'] ?? homedir(), '.kube', 'config');
+  if (await exists(home)) return loadKubeconfig([home], sources.context);
+  throw new ConnectionConfigError(
+    `no cluster to talk to: give --kubeconfig or KUBECONFIG, or run in a pod with a service account (looked for ${home} last)`,
+  );
+}
+
+async function exists(path: string): Promise<boolean> {
+  return readFile(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,3 +1,4 @@
+/** What a kind is called and where its objects are found, and what can be done with them. */
 import type { KubeObject, ObjectList, ObjectRef } from './object.ts';
 import type { Transport } from './transport.ts';
 
@@ -11,9 +12,43 @@ export interface Resource<T extends KubeObject = KubeObject> {
   readonly _object?: T;
 }
 
-export declare function defineResource<T extends KubeObject>(
-  description: Omit<Resource<T>, '_object'>,
-): Resource<T>;
+/** Describes a kind; the type of its objects goes with it. */
+export function defineResource<T extends KubeObject>(description: Omit<Resource<T>, '_object'>): Resource<T> {
+  return description;
+}
+
+/** The path of all objects of a kind, or of those in one namespace. Throws RangeError for an impossible name. */
+export function collectionPath(resource: Resource, namespace?: string): string {
+  const { apiVersion, plural, namespaced } = resource;
+  const base = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+  if (!namespaced || !namespace) return `${base}/${plural}`;
+  return `${base}/namespaces/${segment('namespace', namespace)}/${plural}`;
+}
+
+/** The path of one object. Throws RangeError when a namespaced object comes without namespace or a name is impossible. */
+export function objectPath(resource: Resource, ref: ObjectRef, subresource?: string): string {
+  if (resource.namespaced && !ref.namespace) {
+    throw new RangeError(`${resource.kind} ${ref.name}: namespace must be given, the kind is namespaced`);
+  }
+  const path = `${collectionPath(resource, ref.namespace)}/${segment('name', ref.name)}`;
+  return subresource ? `${path}/${subresource}` : path;
+}
+
+/** `group/plural`, or `plural` for the core group. */
+export function metricName(resource: Resource): string {
+  const slash = resource.apiVersion.indexOf('/');
+  return slash < 0 ? resource.plural : `${resource.apiVersion.slice(0, slash)}/${resource.plural}`;
+}
+
+/** A name must be one path segment: the API's own rule (path.IsValidPathSegmentName), checked before it is sent. */
+function segment(what: string, value: string): string {
+  if (!value || value === '.' || value === '..' || /[/%]/.test(value)) {
+    throw new RangeError(
+      `${what} ${JSON.stringify(value)} must be not empty, not "." or "..", without "/" and "%"`,
+    );
+  }
+  return encodeURIComponent(value);
+}
 
 export interface ReadOptions {
   signal?: AbortSignal | undefined;
@@ -52,7 +87,7 @@ export interface DeleteOptions extends ReadOptions {
   gracePeriodSeconds?: number;
 }
 
-/** Every method throws ApiError or ConnectionError (api-error.ts). */
+/** Made by `createClient` (client.ts). Every method throws ApiError or ConnectionError (api-error.ts). */
 export interface KubeClient {
   get<T extends KubeObject>(resource: Resource<T>, ref: ObjectRef, options?: ReadOptions): Promise<T>;
   /** As `get`, but undefined where there is no such object. */
@@ -85,5 +120,3 @@ export interface KubeClient {
   serves(resource: Resource): Promise<boolean>;
   readonly transport: Transport;
 }
-
-export declare function createClient(transport: Transport): KubeClient;

@@ -1,4 +1,10 @@
-import type { Clock } from './clock.ts';
+/**
+ * Which objects want to be looked at, each at most once in the queue and never by two workers at a time. A failing
+ * key waits longer each time and keeps nobody else waiting; edits go before resyncs; a stop lets running work end.
+ */
+import { ApiError } from './api-error.ts';
+import { backoffDelay } from './backoff.ts';
+import { type Clock, systemClock } from './clock.ts';
 
 /** `high`: somebody waits for it (an edit, drift). `low`: a resync, a periodic look. */
 export type Priority = 'high' | 'low';
@@ -6,12 +12,15 @@ export type Priority = 'high' | 'low';
 /** Nothing = done. `requeueAfterMs` = done for now, look again then (no backoff). `retry` = as if it had failed. */
 export type HandlerResult = undefined | { requeueAfterMs: number; priority?: Priority } | { retry: true };
 
+/** As controller-runtime counts them. */
+export type Outcome = 'success' | 'requeue_after' | 'requeue' | 'error';
+
 export interface WorkQueueHooks {
   onAdd?: () => void;
   onDepth?: (depth: number) => void;
   /** From added to taken. */
   onTaken?: (waitedMs: number) => void;
-  onDone?: (key: string, tookMs: number, outcome: 'success' | 'requeue_after' | 'requeue' | 'error') => void;
+  onDone?: (key: string, tookMs: number, outcome: Outcome) => void;
   onError?: (key: string, error: unknown, failures: number, retryInMs: number) => void;
   onRetry?: () => void;
 }
@@ -42,4 +51,198 @@ export interface WorkQueue {
   stop(timeoutMs?: number): Promise<void>;
 }
 
-export declare function createWorkQueue(options: WorkQueueOptions): WorkQueue;
+const defaultWorkers = 4;
+const defaultBackoffMs = [200, 300_000] as const;
+const defaultDrainMs = 30_000;
+/** One key in so many is taken from the low lane first, so that a resync ends also under constant edits. */
+const lowLaneShare = 8;
+
+export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
+  return new KeyedQueue(options);
+}
+
+interface Delay {
+  dueAt: number;
+  priority: Priority;
+  cancel: () => void;
+}
+
+class KeyedQueue implements WorkQueue {
+  readonly #options: WorkQueueOptions;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #hooks: WorkQueueHooks;
+  /** Waiting keys in order of arrival, with the time of it. */
+  readonly #lanes: Record<Priority, Map<string, number>> = { high: new Map(), low: new Map() };
+  readonly #processing = new Set<string>();
+  /** Wanted again while being worked on. */
+  readonly #dirty = new Map<string, Priority>();
+  readonly #delays = new Map<string, Delay>();
+  readonly #failures = new Map<string, number>();
+  readonly #patience = new AbortController();
+  #taken = 0;
+  #state: 'idle' | 'running' | 'stopped' = 'idle';
+  #drained: (() => void) | undefined;
+
+  constructor(options: WorkQueueOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
+    this.#hooks = options.hooks ?? {};
+  }
+
+  get depth(): number {
+    return this.#lanes.high.size + this.#lanes.low.size;
+  }
+
+  get working(): number {
+    return this.#processing.size;
+  }
+
+  failures(key: string): number {
+    return this.#failures.get(key) ?? 0;
+  }
+
+  add(key: string, priority: Priority = 'high'): void {
+    if (this.#state === 'stopped') return;
+    if (this.#processing.has(key)) {
+      this.#dirty.set(key, this.#dirty.get(key) === 'high' ? 'high' : priority);
+      return;
+    }
+    if (this.#lanes.high.has(key)) return;
+    const waitingSince = this.#lanes.low.get(key);
+    if (waitingSince !== undefined && priority === 'low') return;
+    this.#lanes.low.delete(key);
+    this.#lanes[priority].set(key, waitingSince ?? this.#clock.now());
+    if (waitingSince === undefined) this.#hooks.onAdd?.();
+    this.#hooks.onDepth?.(this.depth);
+    this.#fill();
+  }
+
+  addAfter(key: string, delayMs: number, priority: Priority = 'low'): void {
+    if (this.#state === 'stopped') return;
+    if (delayMs <= 0) {
+      this.add(key, priority);
+      return;
+    }
+    const dueAt = this.#clock.now() + delayMs;
+    const before = this.#delays.get(key);
+    if (before && before.dueAt <= dueAt) return;
+    before?.cancel();
+    const cancel = this.#clock.after(delayMs, () => {
+      this.#delays.delete(key);
+      this.add(key, priority);
+    });
+    this.#delays.set(key, { dueAt, priority, cancel });
+  }
+
+  forget(key: string): void {
+    this.#lanes.high.delete(key);
+    this.#lanes.low.delete(key);
+    this.#dirty.delete(key);
+    this.#failures.delete(key);
+    this.#dropDelay(key);
+    this.#hooks.onDepth?.(this.depth);
+  }
+
+  start(): void {
+    if (this.#state !== 'idle') return;
+    this.#state = 'running';
+    this.#fill();
+  }
+
+  async stop(timeoutMs = defaultDrainMs): Promise<void> {
+    if (this.#state !== 'stopped') {
+      this.#state = 'stopped';
+      for (const key of [...this.#delays.keys()]) this.#dropDelay(key);
+      this.#lanes.high.clear();
+      this.#lanes.low.clear();
+      this.#dirty.clear();
+      this.#hooks.onDepth?.(0);
+    }
+    if (this.#processing.size === 0) return;
+    const cancel = this.#clock.after(timeoutMs, () => this.#patience.abort());
+    const before = this.#drained;
+    await new Promise<void>(resolve => {
+      this.#drained = () => {
+        before?.();
+        resolve();
+      };
+    });
+    cancel();
+  }
+
+  #dropDelay(key: string): void {
+    this.#delays.get(key)?.cancel();
+    this.#delays.delete(key);
+  }
+
+  #fill(): void {
+    const workers = this.#options.workers ?? defaultWorkers;
+    while (this.#state === 'running' && this.#processing.size < workers) {
+      const next = this.#take();
+      if (!next) return;
+      // Rejects never: every failure of the handler is an outcome.
+      this.#work(next.key, next.addedAt).catch(() => {});
+    }
+  }
+
+  #take(): { key: string; addedAt: number } | undefined {
+    const { high, low } = this.#lanes;
+    const lowFirst = this.#taken % lowLaneShare === lowLaneShare - 1;
+    const lanes = lowFirst ? [low, high] : [high, low];
+    const lane = lanes.find(candidate => candidate.size > 0);
+    if (!lane) return undefined;
+    this.#taken++;
+    for (const [key, addedAt] of lane) {
+      lane.delete(key);
+      return { key, addedAt };
+    }
+    return undefined;
+  }
+
+  async #work(key: string, addedAt: number): Promise<void> {
+    this.#processing.add(key);
+    this.#hooks.onDepth?.(this.depth);
+    const startedAt = this.#clock.now();
+    this.#hooks.onTaken?.(startedAt - addedAt);
+    const outcome = await this.#handle(key);
+    this.#hooks.onDone?.(key, this.#clock.now() - startedAt, outcome);
+    this.#processing.delete(key);
+    const again = this.#dirty.get(key);
+    this.#dirty.delete(key);
+    if (again) this.add(key, again);
+    this.#fill();
+    if (this.#processing.size === 0) this.#drained?.();
+  }
+
+  async #handle(key: string): Promise<Outcome> {
+    try {
+      const result = await this.#options.handler(key, this.#patience.signal);
+      if (result && 'retry' in result) {
+        this.#retry(key, undefined);
+        return 'requeue';
+      }
+      this.#failures.delete(key);
+      if (!result) return 'success';
+      this.addAfter(key, result.requeueAfterMs, result.priority);
+      return 'requeue_after';
+    } catch (error) {
+      this.#retry(key, error);
+      return 'error';
+    }
+  }
+
+  /** The longer of the key's own backoff and what the server asked for. */
+  #retry(key: string, error: unknown): void {
+    if (this.#state === 'stopped') return;
+    const failures = this.failures(key) + 1;
+    this.#failures.set(key, failures);
+    const backoff = backoffDelay(failures, this.#options.backoffMs ?? defaultBackoffMs, this.#random);
+    const asked = error instanceof ApiError ? (error.retryAfterSeconds ?? 0) * 1000 : 0;
+    const retryInMs = Math.max(backoff, asked);
+    if (error !== undefined) this.#hooks.onError?.(key, error, failures, retryInMs);
+    this.#hooks.onRetry?.();
+    this.addAfter(key, retryInMs);
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * Keeps one scope of a kind (all namespaces or one) up to date for ever: LIST in pages, WATCH from there, resume
+ * by resourceVersion; list again when the server has forgotten it; after any fault a growing, jittered pause that
+ * honours Retry-After. Ends only when told to.
+ */
+import { ApiError, ConnectionError, isGone } from './api-error.ts';
+import { backoffDelay } from './backoff.ts';
+import { type Clock, sleep } from './clock.ts';
+import { type KubeObject, keyOf } from './object.ts';
+import type { KubeClient, Resource } from './resource.ts';
+import { type WatchEvent, watchEvents } from './watch.ts';
+
+export interface ListWatchOptions<T extends KubeObject> {
+  client: KubeClient;
+  resource: Resource<T>;
+  namespace: string | undefined;
+  labelSelector: string | undefined;
+  fieldSelector: string | undefined;
+  metadataOnly: boolean;
+  pageSize: number;
+  watchSeconds: readonly [number, number];
+  silenceMs: number;
+  backoffMs: readonly [number, number];
+  clock: Clock;
+  random: () => number;
+}
+
+/** Is told what happens, in order. */
+export interface ListWatchSink<T> {
+  upsert(object: T): void;
+  remove(object: T): void;
+  /** A whole LIST has been given by `upsert`. */
+  listed(seen: ReadonlySet<string>, resourceVersion: string): void;
+  contact(): void;
+  watching(open: boolean): void;
+  fault(fault: { during: 'list' | 'watch'; error: Error; retryInMs: number }): void;
+}
+
+/** A watch that ends sooner than this without an event is a fault: the server is going down, or a proxy cuts. */
+const shortestWatchMs = 1_000;
+/** Longest pause that a Retry-After is believed. */
+const longestAskedMs = 60_000;
+const listTimeoutMs = 60_000;
+
+export class ListWatch<T extends KubeObject> {
+  readonly #options: ListWatchOptions<T>;
+  readonly #sink: ListWatchSink<T>;
+  #resourceVersion: string | undefined;
+  #failures = 0;
+  /** Set when a continue token expired under way: the next LIST asks for everything at once. */
+  #unpaged = false;
+
+  constructor(options: ListWatchOptions<T>, sink: ListWatchSink<T>) {
+    this.#options = options;
+    this.#sink = sink;
+  }
+
+  /** Runs until `signal` is aborted; never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const during = this.#resourceVersion === undefined ? 'list' : 'watch';
+      try {
+        if (during === 'list') await this.#list(signal);
+        else await this.#watch(this.#resourceVersion!, signal);
+      } catch (error) {
+        if (!signal.aborted) await this.#recover(during, error as Error, signal);
+      }
+    }
+  }
+
+  async #recover(during: 'list' | 'watch', error: Error, signal: AbortSignal): Promise<void> {
+    if (isGone(error)) this.#forget(during);
+    this.#failures++;
+    const { clock, backoffMs, random } = this.#options;
+    const asked = error instanceof ApiError ? (error.retryAfterSeconds ?? 0) * 1000 : 0;
+    const pauseMs = backoffDelay(this.#failures, backoffMs, random);
+    const retryInMs = Math.max(pauseMs, Math.min(asked, longestAskedMs));
+    this.#sink.fault({ during, error, retryInMs });
+    await sleep(clock, retryInMs, signal);
+  }
+
+  #forget(during: 'list' | 'watch'): void {
+    if (during === 'list') this.#unpaged = true;
+    this.#resourceVersion = undefined;
+  }
+
+  /** No resourceVersion in the request: the newest state, so that a relist never goes back in time. */
+  async #list(signal: AbortSignal): Promise<void> {
+    const { client, resource, namespace, labelSelector, fieldSelector, metadataOnly, pageSize } =
+      this.#options;
+    const seen = new Set<string>();
+    let next: string | undefined;
+    do {
+      const page = await client.list(resource, {
+        namespace,
+        labelSelector,
+        fieldSelector,
+        metadataOnly,
+        limit: this.#unpaged ? 0 : pageSize,
+        continue: next,
+        signal,
+        timeoutMs: listTimeoutMs,
+        retries: 0,
+      });
+      checkPage(page, resource);
+      this.#sink.contact();
+      for (const object of page.items) {
+        seen.add(keyOf(object.metadata));
+        this.#sink.upsert(object);
+      }
+      next = page.metadata.continue || undefined;
+      this.#resourceVersion = next ? undefined : page.metadata.resourceVersion;
+    } while (next);
+    this.#unpaged = false;
+    this.#sink.listed(seen, this.#resourceVersion!);
+  }
+
+  async #watch(resourceVersion: string, signal: AbortSignal): Promise<void> {
+    const { clock, random, watchSeconds, client, ...rest } = this.#options;
+    const [least, most] = watchSeconds;
+    const openedAt = clock.now();
+    const events = watchEvents<T>({
+      ...rest,
+      transport: client.transport,
+      resourceVersion,
+      timeoutSeconds: Math.round(least + random() * (most - least)),
+      clock,
+      signal,
+      onOpen: () => this.#opened(),
+    });
+    let any = false;
+    try {
+      for await (const event of events) {
+        any = true;
+        this.#failures = 0;
+        this.#take(event);
+      }
+    } finally {
+      this.#sink.watching(false);
+    }
+    if (!any && clock.now() - openedAt < shortestWatchMs) {
+      throw new ConnectionError('reset', 'API server: watch ended as soon as it was open');
+    }
+    this.#failures = 0;
+  }
+
+  #opened(): void {
+    this.#sink.contact();
+    this.#sink.watching(true);
+  }
+
+  #take(event: WatchEvent<T>): void {
+    this.#sink.contact();
+    if (event.type === 'DELETED') this.#sink.remove(event.object);
+    else if (event.type !== 'BOOKMARK') this.#sink.upsert(event.object);
+    this.#resourceVersion = event.object.metadata.resourceVersion;
+  }
+}
+
+function checkPage(
+  page: { items?: unknown; metadata?: { resourceVersion?: string } },
+  resource: Resource,
+): void {
+  if (Array.isArray(page.items) && page.metadata?.resourceVersion) return;
+  throw new ConnectionError(
+    'protocol',
+    `API server: LIST of ${resource.plural} was answered with something else`,
+  );
+}
