@@ -1,0 +1,324 @@
+import assert from 'node:assert/strict';
+import { describe as suite, test } from 'node:test';
+import fc from 'fast-check';
+import {
+  type FailedAt,
+  type Health,
+  initial,
+  onCredentialsChanged,
+  onFailure,
+  onProbeFailed,
+  onSuccess,
+  onTick,
+  softStrikesToOpen,
+  usable,
+} from '../../../relay/delivery/breaker.ts';
+import type { ProviderEffect, Verdict } from '../../../relay/delivery/verdict.ts';
+
+function failing(effect: ProviderEffect, differences: Partial<Verdict> = {}): Verdict {
+  const plain = { again: 'retry', next: true, refused: false, ends: false, ambiguous: false } as const;
+  return { class: 'network', ...plain, effect, ...differences };
+}
+
+/** random 0.5 = no jitter. */
+function at(now: number, messageId?: string): FailedAt {
+  const moment = { now, message: `failed at ${now}`, random: 0.5 };
+  return messageId === undefined ? moment : { ...moment, messageId };
+}
+
+const strike = failing('strike');
+const soft = failing('soft-strike');
+const suspend = failing('suspend', { class: 'authentication', again: 'no' });
+const minute = 60_000;
+
+function opened(now = 0): Health {
+  let health = initial();
+  for (let count = 0; count < 3; count += 1) health = onFailure(health, strike, at(now));
+  return health;
+}
+
+suite('strikes', () => {
+  test('three provider-level failures in a row open the breaker, and it says why', () => {
+    let health = onFailure(onFailure(initial(), strike, at(1)), strike, at(2));
+    assert.equal(usable(health, 2), true);
+    health = onFailure(health, strike, at(3));
+    assert.deepEqual(health, {
+      kind: 'open',
+      since: 3,
+      probeAt: 5003,
+      probes: 0,
+      reason: 'network',
+      message: 'failed at 3',
+    });
+    assert.equal(usable(health, 10_000), false);
+  });
+
+  test('a success in between starts the count again', () => {
+    let health = onFailure(onFailure(initial(), strike, at(1)), strike, at(2));
+    health = onSuccess(health, 'transaction');
+    health = onFailure(onFailure(health, strike, at(3)), strike, at(4));
+    assert.equal(health.kind, 'closed');
+  });
+
+  test('a failure that another try would only repeat opens it at once', () => {
+    const certificate = failing('strike', { class: 'tls', again: 'no' });
+    const health = onFailure(initial(), certificate, at(0));
+    assert.equal(health.kind === 'open' && health.reason, 'tls');
+  });
+
+  test('failures that are about the message or the recipient change nothing', () => {
+    const health = onFailure(initial(), failing('none', { refused: true }), at(0));
+    assert.deepEqual(health, initial());
+  });
+
+  test('an open breaker is not moved by failures that were under way', () => {
+    const health = opened();
+    assert.equal(onFailure(health, strike, at(4000)), health);
+    assert.equal(onFailure(health, soft, at(4000, 'a')), health);
+    assert.equal(onFailure(health, failing('cool-down', { waitMs: minute }), at(4000)), health);
+  });
+
+  test('a message under way that succeeds closes it', () => {
+    assert.deepEqual(onSuccess(opened(), 'transaction'), initial());
+  });
+});
+
+suite('soft strikes', () => {
+  test('one message that fails for ever never opens the breaker', () => {
+    let health = initial();
+    for (let count = 0; count < 100; count += 1) health = onFailure(health, soft, at(count, 'poison'));
+    assert.equal(health.kind, 'closed');
+  });
+
+  test('two that take turns do not either', () => {
+    let health = initial();
+    for (let count = 0; count < 100; count += 1) health = onFailure(health, soft, at(count, `m${count % 2}`));
+    assert.equal(health.kind, 'closed');
+  });
+
+  test('ten different messages in a row open it, nine do not', () => {
+    let health = initial();
+    for (let count = 1; count < softStrikesToOpen; count += 1)
+      health = onFailure(health, soft, at(0, `m${count}`));
+    assert.equal(health.kind, 'closed');
+    assert.equal(onFailure(health, soft, at(0, 'last')).kind, 'open');
+    assert.equal(onFailure(onSuccess(health), soft, at(0, 'last')).kind, 'closed');
+  });
+});
+
+suite('probes', () => {
+  test('come after 5, 10, 20 … seconds and at most every five minutes', () => {
+    let health = opened();
+    const waits: number[] = [];
+    for (let count = 0, now = 0; count < 9; count += 1) {
+      assert.ok(health.kind === 'open');
+      waits.push((health.probeAt - now) / 1000);
+      now = health.probeAt;
+      health = onProbeFailed(health, strike, at(now));
+    }
+    assert.deepEqual(waits, [5, 10, 20, 40, 80, 160, 300, 300, 300]);
+  });
+
+  test('are spread by a fifth either way', () => {
+    const probeAt = (random: number): number => {
+      const health = onFailure(initial(), failing('strike', { again: 'no' }), { ...at(0), random });
+      return health.kind === 'open' ? health.probeAt : Number.NaN;
+    };
+    assert.deepEqual([probeAt(0), probeAt(0.5), probeAt(1)], [4000, 5000, 6000]);
+  });
+
+  test('keep since when it is down, and tell the newest failure', () => {
+    const health = onProbeFailed(opened(7), strike, at(6000));
+    assert.ok(health.kind === 'open');
+    assert.deepEqual([health.since, health.probes, health.message], [7, 1, 'failed at 6000']);
+  });
+
+  test('wait as long as the provider asks, when that is longer', () => {
+    const busy = failing('cool-down', { class: 'rate', waitMs: 10 * minute });
+    const health = onProbeFailed(opened(), busy, at(5000));
+    assert.equal(health.kind === 'open' && health.probeAt, 5000 + 10 * minute);
+  });
+
+  test('that meet refused credentials suspend the provider', () => {
+    assert.equal(onProbeFailed(opened(), suspend, at(5000)).kind, 'suspended');
+  });
+
+  test('of a provider in use count like any failure', () => {
+    assert.deepEqual(onProbeFailed(initial(), strike, at(1)), onFailure(initial(), strike, at(1)));
+  });
+
+  test('close the breaker when they succeed', () => {
+    assert.deepEqual(onSuccess(opened()), initial());
+    assert.deepEqual(onSuccess(onFailure(initial(), suspend, at(0))), initial());
+  });
+});
+
+suite('suspension', () => {
+  const suspended = onFailure(initial(), suspend, at(0));
+
+  test('one refusal of the credentials is enough, also while the breaker is open or cooling', () => {
+    assert.equal(suspended.kind, 'suspended');
+    assert.equal(usable(suspended, 30 * 24 * 60 * minute), false);
+    assert.equal(onFailure(opened(), suspend, at(1)).kind, 'suspended');
+    const cooling = onFailure(initial(), failing('cool-down', { waitMs: minute }), at(0));
+    assert.equal(onFailure(cooling, suspend, at(1)).kind, 'suspended');
+  });
+
+  test('asks again with the same password after 10, 20, 40 and 60 minutes, not more often', () => {
+    let health = suspended;
+    const waits: number[] = [];
+    for (let count = 0, now = 0; count < 5; count += 1) {
+      assert.ok(health.kind === 'suspended');
+      waits.push((health.probeAt - now) / minute);
+      now = health.probeAt;
+      health = onProbeFailed(health, suspend, at(now));
+    }
+    assert.deepEqual(waits, [10, 20, 40, 60, 60]);
+  });
+
+  test('stays while the provider cannot be reached at all', () => {
+    assert.equal(onProbeFailed(suspended, strike, at(600_000)).kind, 'suspended');
+  });
+
+  test('is not moved by more refusals, failures or throttles', () => {
+    for (const verdict of [suspend, strike, soft, failing('cool-down', { waitMs: 1000 })]) {
+      assert.equal(onFailure(suspended, verdict, at(5)), suspended);
+    }
+  });
+
+  test('outlives a message on a connection that logged in before', () => {
+    assert.equal(onSuccess(suspended, 'transaction'), suspended);
+  });
+
+  test('ends with new credentials', () => {
+    assert.deepEqual(onCredentialsChanged(suspended, 9), initial());
+  });
+});
+
+test('new settings let an open breaker probe at once, from the start of its backoff', () => {
+  const health = onCredentialsChanged(onProbeFailed(opened(), strike, at(5000)), 6000);
+  assert.ok(health.kind === 'open');
+  assert.deepEqual([health.probeAt, health.probes], [6000, 0]);
+  assert.deepEqual(onCredentialsChanged(initial(), 1), initial());
+});
+
+suite('cool-down', () => {
+  const cool = (waitMs?: number): Verdict =>
+    failing('cool-down', { class: 'rate', ...(waitMs === undefined ? {} : { waitMs }) });
+
+  test('lasts as long as was named, then the provider is in use again', () => {
+    const health = onFailure(initial(), cool(30_000), at(1000));
+    assert.equal(usable(health, 30_999), false);
+    assert.equal(onTick(health, 30_999), health);
+    assert.equal(usable(health, 31_000), true);
+    assert.deepEqual(onTick(health, 31_000), initial());
+  });
+
+  test('lasts a minute when nothing says how long', () => {
+    const health = onFailure(initial(), cool(), at(0));
+    assert.equal(health.kind === 'cooling' && health.until, minute);
+  });
+
+  test('is prolonged but never shortened', () => {
+    const health = onFailure(initial(), cool(30_000), at(0));
+    assert.equal(onFailure(health, cool(1000), at(1000)), health);
+    const longer = onFailure(health, cool(60_000), at(1000));
+    assert.ok(longer.kind === 'cooling');
+    assert.deepEqual([longer.since, longer.until], [0, 61_000]);
+  });
+
+  test('is not cancelled by a message that was under way on another connection', () => {
+    const health = onFailure(initial(), cool(30_000), at(0));
+    assert.equal(onSuccess(health, 'transaction'), health);
+    assert.equal(onSuccess(health, 'probe'), health);
+  });
+
+  test('takes no strikes', () => {
+    const health = onFailure(initial(), cool(30_000), at(0));
+    assert.equal(onFailure(onFailure(health, strike, at(1)), soft, at(2, 'a')), health);
+  });
+});
+
+test('a tick changes nothing but a cool-down that is over', () => {
+  for (const health of [initial(), opened(), onFailure(initial(), suspend, at(0))]) {
+    assert.equal(onTick(health, 1e12), health);
+  }
+});
+
+suite('properties', () => {
+  const anyVerdict: fc.Arbitrary<Verdict> = fc
+    .record(
+      {
+        effect: fc.constantFrom<ProviderEffect>('none', 'strike', 'soft-strike', 'suspend', 'cool-down'),
+        again: fc.constantFrom<Verdict['again']>('retry', 'no'),
+        waitMs: fc.integer({ min: 1000, max: 86_400_000 }),
+      },
+      { requiredKeys: ['effect', 'again'] },
+    )
+    .map(({ effect, ...rest }) => failing(effect, rest));
+  type Step = (health: Health, now: number) => Health;
+  const anyStep: fc.Arbitrary<Step> = fc.oneof(
+    fc.constant<Step>(health => onSuccess(health, 'transaction')),
+    fc.constant<Step>(onTick),
+    fc.constant<Step>(onCredentialsChanged),
+    fc.tuple(anyVerdict, fc.nat(20), fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })).map(
+      ([verdict, id, random]): Step =>
+        (health, now) =>
+          onFailure(health, verdict, { now, random, message: 'x', messageId: `m${id}` }),
+    ),
+    fc.tuple(anyVerdict, fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })).map(
+      ([verdict, random]): Step =>
+        (health, now) =>
+          onProbeFailed(health, verdict, { now, random, message: 'x' }),
+    ),
+  );
+  const anyStory = fc.array(fc.tuple(anyStep, fc.nat(600_000)), { maxLength: 60 });
+
+  function everyMoment(claim: (health: Health, now: number, before: Health) => boolean): void {
+    const holds = (story: readonly (readonly [Step, number])[]): boolean => {
+      let health = initial();
+      let now = 0;
+      return story.every(([step, elapsed]) => {
+        now += elapsed;
+        const before = health;
+        health = step(before, now);
+        return claim(health, now, before);
+      });
+    };
+    fc.assert(fc.property(anyStory, holds), { numRuns: 500 });
+  }
+
+  test('never usable while open or suspended, always while closed', () => {
+    everyMoment((health, now) => {
+      if (health.kind === 'cooling') return usable(health, now) === now >= health.until;
+      return usable(health, now) === (health.kind === 'closed');
+    });
+  });
+
+  test('there is always a finite moment at which it is tried again', () => {
+    everyMoment(health => {
+      if (health.kind === 'closed') return true;
+      return Number.isFinite(health.kind === 'cooling' ? health.until : health.probeAt);
+    });
+  });
+
+  test('a closed breaker is always below its limits', () => {
+    everyMoment(health => health.kind !== 'closed' || (health.strikes < 3 && health.softStrikes < 10));
+  });
+
+  test('a cool-down that is still running is never cut short but by a graver state', () => {
+    everyMoment((health, now, before) => {
+      if (before.kind !== 'cooling' || now >= before.until) return true;
+      return health.kind === 'cooling' ? health.until >= before.until : health.kind === 'suspended';
+    });
+  });
+
+  test('no state is changed in place', () => {
+    const frozen = (health: Health): Health => Object.freeze(structuredClone(health));
+    fc.assert(
+      fc.property(anyStory, story => {
+        story.reduce((health, [step, now]) => frozen(step(health, now)), frozen(initial()));
+      }),
+    );
+  });
+});
