@@ -1,0 +1,255 @@
+/**
+ * The relay as one running thing: opens its parts in the order in which they
+ * need each other, hands a new configuration to all of them, and stops them in
+ * the order in which nothing acknowledged can be lost. The only file that
+ * knows every part.
+ */
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { serveAdmin } from './admin/admin-server.ts';
+import { serveHealth } from './admin/health-server.ts';
+import type { HttpEndpoint } from './admin/http.ts';
+import type { RelayConfig } from './config/config.ts';
+import { type LiveConfig, openConfig } from './config/watch.ts';
+import { openSession } from './delivery/connection.ts';
+import { Delivery } from './delivery/delivery.ts';
+import { type Listener, openListener } from './inbound/listener.ts';
+import { adminOperations } from './operations.ts';
+import { openSpool } from './spool/open.ts';
+import type { Spool } from './spool/spool.ts';
+import type { Emit } from './telemetry/events.ts';
+import { createLog, type Log, type LogFormat } from './telemetry/log.ts';
+import { createMetrics } from './telemetry/metrics.ts';
+import { metricsReaders, relayView, secretsOf } from './views.ts';
+
+export interface RelayOptions {
+  readonly configPath: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly logFormat?: LogFormat;
+  /** Where log lines go instead of standard output. */
+  readonly logStream?: { write(line: string): unknown };
+  /** Hears every event as well, for a demonstration or a test. */
+  readonly onEvent?: Emit;
+}
+
+/** The parts of a running relay. */
+export interface RelayParts {
+  readonly live: LiveConfig;
+  readonly spool: Spool;
+  readonly delivery: Delivery;
+  readonly listener: Listener;
+}
+
+export type Phase = 'starting' | 'running' | 'stopping';
+
+/** The last configuration that was refused, unless a later one was accepted. */
+export interface ConfigTrouble {
+  readonly at: number;
+  readonly errors: readonly string[];
+}
+
+/** How often dead mail is looked through for what may go, ms. */
+const SWEEP_MS = 10 * 60_000;
+
+export class Relay {
+  readonly startedAt = Date.now();
+  phase: Phase = 'starting';
+  configTrouble: ConfigTrouble | undefined;
+  readonly #log: Log;
+  #metricsEmit: Emit | undefined;
+  readonly #onEvent: Emit | undefined;
+  #parts: RelayParts | undefined;
+  #health: HttpEndpoint | undefined;
+  #admin: HttpEndpoint | undefined;
+  #sweep: NodeJS.Timeout | undefined;
+  #stopped: Promise<void> | undefined;
+
+  private constructor(options: RelayOptions) {
+    this.#log = createLog({
+      level: 'info',
+      ...(options.logFormat === undefined ? {} : { format: options.logFormat }),
+      ...(options.logStream === undefined ? {} : { stream: options.logStream }),
+    });
+    this.#onEvent = options.onEvent;
+  }
+
+  /**
+   * Opens everything; resolves when mail is accepted. Rejects with ConfigError,
+   * SpoolError or the error of a port that cannot be had; nothing stays open then.
+   */
+  static async start(options: RelayOptions): Promise<Relay> {
+    const relay = new Relay(options);
+    try {
+      await relay.#open(options);
+    } catch (error) {
+      await relay.#close(0);
+      throw error;
+    }
+    return relay;
+  }
+
+  get parts(): RelayParts {
+    if (this.#parts === undefined) throw new Error('the relay is not open');
+    return this.#parts;
+  }
+
+  get config(): RelayConfig {
+    return this.parts.live.current();
+  }
+
+  /** Addresses in use, for people; health is undefined when switched off. */
+  get endpoints(): { smtp: { host: string; port: number }; health?: HttpEndpoint; admin: HttpEndpoint } {
+    const health = this.#health === undefined ? {} : { health: this.#health };
+    return { smtp: this.parts.listener.address, admin: this.#admin!, ...health };
+  }
+
+  readonly emit: Emit = event => {
+    this.#log.emit(event);
+    this.#metricsEmit?.(event);
+    this.#onEvent?.(event);
+  };
+
+  /** Reads the configuration again, as SIGHUP does. Resolves with whether it could be used. */
+  reload(): Promise<boolean> {
+    return this.parts.live.reload();
+  }
+
+  /**
+   * Stops: not ready at once; new connections for `graceMs` more; then
+   * transactions under way finish within the configured deadline. Calling it
+   * again returns the same promise.
+   */
+  stop(graceMs: number = this.config.shutdown.graceMs): Promise<void> {
+    this.#stopped ??= this.#close(graceMs);
+    return this.#stopped;
+  }
+
+  async #open(options: RelayOptions): Promise<void> {
+    const live = await openConfig({
+      path: options.configPath,
+      env: options.env,
+      report: {
+        loaded: config => this.#configLoaded(config),
+        rejected: errors => this.#configRejected(errors),
+      },
+      onChange: config => this.#reconfigure(config),
+    });
+    const config = live.current();
+    const spool = await this.#openSpool(config, live);
+    const delivery = new Delivery(config, {
+      spool,
+      emit: this.emit,
+      openSession,
+      now: Date.now,
+      monotonic: () => performance.now(),
+      random: Math.random,
+    });
+    const listener = await openListener(config.listener, { spool, emit: this.emit, now: Date.now }).catch(
+      async (error: unknown) => {
+        live.close();
+        await spool.close();
+        throw error;
+      },
+    );
+    this.#parts = { live, spool, delivery, listener };
+    await this.#openEndpoints(config);
+    delivery.start();
+    this.#sweep = setInterval(() => void this.#sweepDead(), SWEEP_MS);
+    this.#sweep.unref();
+    this.phase = 'running';
+    const { host, port } = listener.address;
+    this.emit({ event: 'started', message: `accepting mail on ${host}:${port}` });
+  }
+
+  async #openSpool(config: RelayConfig, live: LiveConfig): Promise<Spool> {
+    try {
+      return await openSpool({
+        directory: join(config.dataDir, 'emails'),
+        emit: this.emit,
+        now: Date.now,
+        ...spoolLimits(config),
+      });
+    } catch (error) {
+      live.close();
+      throw error;
+    }
+  }
+
+  async #openEndpoints(config: RelayConfig): Promise<void> {
+    const metrics = createMetrics(metricsReaders(this));
+    this.#metricsEmit = metrics.emit;
+    const trouble = (message: string): void => this.emit({ event: 'client-error', message });
+    const { host, port } = config.health;
+    if (port !== undefined) {
+      this.#health = await serveHealth({ host, port, view: relayView(this), metrics, trouble });
+    }
+    this.#admin = await serveAdmin({ port: config.adminPort, operations: adminOperations(this), trouble });
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    this.phase = 'stopping';
+    clearInterval(this.#sweep);
+    if (this.#parts !== undefined) {
+      this.emit({
+        event: 'stopping',
+        message: `finishing what runs, ${this.#parts.delivery.running} messages under way`,
+      });
+      await this.#closeParts(this.#parts, graceMs);
+    }
+    await Promise.all([this.#health?.close(), this.#admin?.close()]);
+    this.emit({ event: 'stopped', message: 'everything accepted is on disk' });
+    await this.#log.close();
+  }
+
+  async #closeParts({ live, spool, delivery, listener }: RelayParts, graceMs: number): Promise<void> {
+    const { deadlineMs } = live.current().shutdown;
+    live.close();
+    if (graceMs > 0) await new Promise(resolve => setTimeout(resolve, graceMs));
+    await Promise.all([listener.close(deadlineMs), delivery.stop(deadlineMs)]);
+    await spool.close();
+  }
+
+  #configLoaded(config: RelayConfig): void {
+    this.configTrouble = undefined;
+    this.#log.configure({ level: config.logLevel, secrets: secretsOf(config) });
+    this.emit({
+      event: 'config-loaded',
+      fingerprint: config.fingerprint,
+      providers: config.providers.map(({ name }) => name),
+      warnings: config.warnings,
+    });
+  }
+
+  #configRejected(errors: readonly string[]): void {
+    this.configTrouble = { at: Date.now(), errors };
+    this.emit({ event: 'config-rejected', errors });
+  }
+
+  #reconfigure(config: RelayConfig): void {
+    const { delivery, listener, spool } = this.parts;
+    listener.reconfigure(config.listener);
+    spool.configure(spoolLimits(config));
+    delivery.reconfigure(config);
+  }
+
+  async #sweepDead(): Promise<void> {
+    try {
+      await this.parts.spool.sweep(Date.now());
+    } catch (error) {
+      this.emit({ event: 'spool-failed', message: error instanceof Error ? error.message : String(error) });
+    }
+  }
+}
+
+function spoolLimits(config: RelayConfig): {
+  maxMessageBytes: number;
+  reserveBytes?: number;
+  retention: { ageMs: number; maxMessages: number; maxBytes: number };
+} {
+  const { deadRetentionMs, deadMaxMessages, deadMaxBytes } = config.resend;
+  return {
+    maxMessageBytes: config.listener.maxMessageBytes,
+    ...(config.diskReserveBytes === undefined ? {} : { reserveBytes: config.diskReserveBytes }),
+    retention: { ageMs: deadRetentionMs, maxMessages: deadMaxMessages, maxBytes: deadMaxBytes },
+  };
+}

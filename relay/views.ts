@@ -1,0 +1,72 @@
+/**
+ * What the running relay shows of itself: to the probes and /status, to the
+ * metrics, and to the log as the values it must never write.
+ */
+import packageJson from '../package.json' with { type: 'json' };
+import type { ProviderView, RelayView } from './admin/view.ts';
+import type { RelayConfig } from './config/config.ts';
+import type { Relay } from './program.ts';
+import type { QueueCounts } from './spool/message.ts';
+import type { MetricsReaders } from './telemetry/metrics.ts';
+
+export const version: string = packageJson.version;
+
+/** For the probes and /status. */
+export function relayView(relay: Relay): RelayView {
+  return {
+    version,
+    startedAt: relay.startedAt,
+    phase: () => relay.phase,
+    config: () => relay.config,
+    lastConfigError: () => relay.configTrouble,
+    providers: () => relay.parts.delivery.providers() satisfies readonly ProviderView[],
+    counts: () => countsForPeople(relay),
+    disk: () => relay.parts.spool.disk(),
+    spoolFailure: () => spoolFailure(relay),
+    listener: () => ({ ...relay.parts.listener.address, connections: relay.parts.listener.connections() }),
+  };
+}
+
+/** For /metrics. */
+export function metricsReaders(relay: Relay): MetricsReaders {
+  return {
+    version,
+    counts: () => countsForPeople(relay),
+    disk: () => relay.parts.spool.disk(),
+    providers: () => relay.parts.delivery.providers(),
+    listenerConnections: () => relay.parts.listener.connections(),
+    fingerprint: () => relay.config.fingerprint,
+    forwarding: () => relay.config.forwarding,
+    spoolFailure: () => spoolFailure(relay),
+  };
+}
+
+/** Every password in use. */
+export function secretsOf(config: RelayConfig): string[] {
+  const credentials = config.providers.flatMap(provider => provider.credentials ?? []);
+  return [...credentials, ...config.listener.accounts].map(({ password }) => password);
+}
+
+function spoolFailure({ parts }: Relay): string | undefined {
+  return parts.spool.failure() ?? parts.delivery.broken;
+}
+
+/** With forwardSMTP false everything that would be sent is held, whatever its row says. */
+function countsForPeople(relay: Relay): QueueCounts {
+  const counts = relay.parts.spool.counts();
+  if (relay.config.forwarding) return counts;
+  const { active, held } = counts;
+  const oldest = Math.min(
+    active.oldestReceivedAt ?? Number.POSITIVE_INFINITY,
+    held.oldestReceivedAt ?? Number.POSITIVE_INFINITY,
+  );
+  return {
+    ...counts,
+    active: { messages: 0, bytes: 0 },
+    held: {
+      messages: active.messages + held.messages,
+      bytes: active.bytes + held.bytes,
+      ...(Number.isFinite(oldest) ? { oldestReceivedAt: oldest } : {}),
+    },
+  };
+}
