@@ -1,0 +1,56 @@
+/**
+ * Line ends as SMTP wants them: every bare CR or LF becomes CRLF, and the
+ * text ends with one. For files that people may have edited; a body that is
+ * canonical already passes through in the same buffers.
+ */
+const CR = 13;
+const LF = 10;
+const CRLF = Buffer.from('\r\n');
+
+/** The same bytes with canonical line ends; an empty text stays empty. */
+export async function* canonicalLines(source: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+  // Whether the last byte seen was a CR not yet passed on.
+  let afterCr = false;
+  let last = LF;
+  for await (const chunk of source) {
+    if (chunk.length === 0) continue;
+    const text: Buffer = afterCr ? Buffer.concat([Buffer.from([CR]), chunk]) : chunk;
+    afterCr = text[text.length - 1] === CR;
+    const body = afterCr ? text.subarray(0, -1) : text;
+    if (body.length === 0) continue;
+    const lines = isCanonical(body) ? body : repair(body);
+    last = lines[lines.length - 1] ?? last;
+    yield lines;
+  }
+  if (afterCr || last !== LF) yield CRLF;
+}
+
+/** Whether each CR has its LF and each LF its CR. */
+function isCanonical(text: Buffer): boolean {
+  let at = text.indexOf(LF);
+  let from = 0;
+  while (at !== -1) {
+    if (at === 0 || text[at - 1] !== CR) return false;
+    const cr = text.indexOf(CR, from);
+    if (cr !== at - 1) return false;
+    from = at + 1;
+    at = text.indexOf(LF, from);
+  }
+  return text.indexOf(CR, from) === -1;
+}
+
+function repair(text: Buffer): Buffer {
+  const repaired = Buffer.allocUnsafe(text.length * 2);
+  let length = 0;
+  for (let at = 0; at < text.length; at++) {
+    const byte = text[at] as number;
+    if (byte !== CR && byte !== LF) {
+      repaired[length++] = byte;
+      continue;
+    }
+    repaired[length++] = CR;
+    repaired[length++] = LF;
+    if (byte === CR && text[at + 1] === LF) at++;
+  }
+  return repaired.subarray(0, length);
+}

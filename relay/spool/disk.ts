@@ -1,0 +1,131 @@
+/**
+ * How much room the volume has, and whether new mail may still come in. Looks
+ * once a second and whenever much has been written; says once when room gets
+ * low and once when it is back, with some room between the two.
+ */
+import { statfs } from 'node:fs/promises';
+import type { Emit } from '../telemetry/events.ts';
+
+const LOOK_EVERY_MS = 1000;
+const LOOK_AFTER_BYTES = 64 * 1024 * 1024;
+/** Free room above the reserve at which new mail is taken again. */
+const HYSTERESIS = 1.1;
+const MEGABYTE = 1024 * 1024;
+/** Five per cent of a disk of many terabytes is more than any queue needs to be emptied. */
+const MOST_OF_SHARE = 2 * 1024 * MEGABYTE;
+
+/**
+ * Bytes to keep free: what was asked for, else 5 % of the disk (at most 2 GiB)
+ * or two of the largest messages; never more than a quarter of the disk, so
+ * that a small volume is of use.
+ */
+export function reserveBytes(diskBytes: number, maxMessageBytes: number, asked: number | undefined): number {
+  if (asked !== undefined) return asked;
+  const share = Math.min(diskBytes / 20, MOST_OF_SHARE);
+  return Math.floor(Math.min(Math.max(share, 2 * maxMessageBytes), diskBytes / 4));
+}
+
+/** Room on a volume, in bytes. */
+export interface Volume {
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+}
+
+export async function volumeOf(directory: string): Promise<Volume> {
+  const { bavail, blocks, bsize } = await statfs(directory);
+  return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
+}
+
+export interface DiskOptions {
+  readonly look: () => Promise<Volume>;
+  readonly maxMessageBytes: number;
+  readonly reserveBytes: number | undefined;
+  readonly emit: Emit;
+}
+
+export class Disk {
+  readonly #options: DiskOptions;
+  #maxMessageBytes: number;
+  #asked: number | undefined;
+  #volume: Volume = { freeBytes: 0, totalBytes: 0 };
+  #low = false;
+  #written = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #looking = false;
+
+  constructor(options: DiskOptions) {
+    this.#options = options;
+    this.#maxMessageBytes = options.maxMessageBytes;
+    this.#asked = options.reserveBytes;
+  }
+
+  async start(): Promise<void> {
+    await this.look();
+    this.#timer = setInterval(() => void this.look(), LOOK_EVERY_MS);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  configure(maxMessageBytes: number, asked: number | undefined): void {
+    this.#maxMessageBytes = maxMessageBytes;
+    this.#asked = asked;
+    this.#judge();
+  }
+
+  state(): { readonly freeBytes: number; readonly reserveBytes: number; readonly low: boolean } {
+    return { freeBytes: this.#volume.freeBytes, reserveBytes: this.#reserve(), low: this.#low };
+  }
+
+  /** Much can be written between two looks by time. */
+  wrote(bytes: number): void {
+    this.#written += bytes;
+    if (this.#written >= LOOK_AFTER_BYTES) void this.look();
+  }
+
+  /** The disk said that it is full, whatever statfs says (quota, inodes): refuse until the next look. */
+  full(): void {
+    this.#setLow(true);
+  }
+
+  /** Never rejects: a volume that cannot be asked shows at the next commit. */
+  async look(): Promise<void> {
+    if (this.#looking) return;
+    this.#looking = true;
+    this.#written = 0;
+    try {
+      this.#volume = await this.#options.look();
+      this.#judge();
+    } catch {
+      // Keeps the last answer.
+    } finally {
+      this.#looking = false;
+    }
+  }
+
+  #reserve(): number {
+    return reserveBytes(this.#volume.totalBytes, this.#maxMessageBytes, this.#asked);
+  }
+
+  #judge(): void {
+    const { freeBytes } = this.#volume;
+    const reserve = this.#reserve();
+    if (freeBytes < reserve) this.#setLow(true);
+    else if (freeBytes >= reserve * HYSTERESIS) this.#setLow(false);
+  }
+
+  #setLow(low: boolean): void {
+    if (low === this.#low) return;
+    this.#low = low;
+    const free = `${Math.round(this.#volume.freeBytes / MEGABYTE)} MB free`;
+    const reserve = `reserve ${Math.round(this.#reserve() / MEGABYTE)} MB`;
+    if (low) this.#options.emit({ event: 'disk-low', message: `${free}, ${reserve}: new mail is refused` });
+    else
+      this.#options.emit({
+        event: 'disk-recovered',
+        message: `${free}, ${reserve}: new mail is taken again`,
+      });
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * A body in order, from wherever it is: the next chunk is on its way while
+ * one is used, and no more than that is in memory. A body that moves to its
+ * file meanwhile is read on from there.
+ */
+import { constants, createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { bodyPath } from './body-files.ts';
+import { canonicalLines } from './canonical.ts';
+import type { Channel } from './channel.ts';
+import type { MessageId } from './message.ts';
+import { CHUNK_BYTES, IN_DATABASE, NOWHERE, type Row } from './protocol.ts';
+import { SpoolError } from './spool.ts';
+
+/** Half a chunk, because repairing line ends may double it. */
+const FILE_BYTES = CHUNK_BYTES / 2;
+
+/** Throws SpoolError 'not-found' when there is no such message, or its body was taken away. */
+export async function* readBody(directory: string, channel: Channel, id: MessageId): AsyncIterable<Buffer> {
+  const row = await channel.call({ op: 'locate', id });
+  if (row[3] === IN_DATABASE) yield* readChunks(directory, channel, row);
+  else yield* readFile(directory, row);
+}
+
+async function* readChunks(directory: string, channel: Channel, row: Row): AsyncIterable<Buffer> {
+  const [n, id, , , , , , size] = row;
+  const count = Math.ceil(size / CHUNK_BYTES);
+  const fetch = (sequence: number) => {
+    const chunk = channel.call({ op: 'read', n, sequence });
+    // It may be abandoned before it is awaited.
+    chunk.catch(() => undefined);
+    return chunk;
+  };
+  let next = count > 0 ? fetch(0) : undefined;
+  for (let sequence = 0; sequence < count; sequence++) {
+    const chunk = await next;
+    next = sequence + 1 < count ? fetch(sequence + 1) : undefined;
+    if (chunk === undefined) {
+      // Moved to its file between two chunks.
+      yield* readRest(directory, channel, { id, skip: sequence * CHUNK_BYTES });
+      return;
+    }
+    yield Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+  }
+}
+
+async function* readRest(
+  directory: string,
+  channel: Channel,
+  rest: { readonly id: MessageId; readonly skip: number },
+): AsyncIterable<Buffer> {
+  const row = await channel.call({ op: 'locate', id: rest.id });
+  if (row[3] === IN_DATABASE) throw new SpoolError('io', `the body of ${rest.id} is not whole`);
+  let skip = rest.skip;
+  for await (const chunk of readFile(directory, row)) {
+    const skipped = Math.min(skip, chunk.length);
+    skip -= skipped;
+    if (skipped < chunk.length) yield chunk.subarray(skipped);
+  }
+}
+
+async function* readFile(directory: string, row: Row): AsyncIterable<Buffer> {
+  const [, id, , place] = row;
+  if (place === NOWHERE) throw new SpoolError('not-found', `the body of ${id} is missing`);
+  const path = bodyPath(directory, place, id);
+  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((error: unknown) => {
+    const code = (error as NodeJS.ErrnoException).code;
+    const kind = code === 'ENOENT' || code === 'ELOOP' ? 'not-found' : 'io';
+    throw new SpoolError(kind, `the body of ${id} cannot be read from ${path}: ${code}`, error);
+  });
+  const stream = createReadStream(path, { fd: handle, highWaterMark: FILE_BYTES });
+  yield* canonicalLines(stream as AsyncIterable<Buffer>);
+}

@@ -1,0 +1,280 @@
+/**
+ * Puts a directory in order before the store begins: every message ends in
+ * exactly one place, the row being the authority on which. A file that no row
+ * knows goes to quarantine and is never deleted; a row whose file is gone is
+ * dead and says so. Memory does not grow with the number of messages.
+ */
+import {
+  closeSync,
+  type Dirent,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  opendirSync,
+  openSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import type { RelayEvent } from '../telemetry/events.ts';
+import { bodyDirectory, bodyPath, TEMPORARY } from './body-files.ts';
+import { Counts } from './claims.ts';
+import type { MessageId } from './message.ts';
+import { isMessageId } from './message-id.ts';
+import { DEAD, IN_DATABASE, IN_DEAD, IN_FAILED, NOWHERE, type Place, STATES } from './protocol.ts';
+import type { Rows } from './rows.ts';
+
+const SUFFIX = '.eml';
+const STEP = 1000;
+/** Names told in an event; the rest is a number. */
+const NAMED = 5;
+
+export interface Recovered {
+  readonly counts: Counts;
+  /** The number of the next message. */
+  readonly nextN: number;
+  /** The greatest id in the store. */
+  readonly lastId: MessageId | undefined;
+  readonly events: readonly RelayEvent[];
+}
+
+/** Brings files and rows together. May throw errors of SQLite and of files; doing it again is harmless. */
+export function recover(directory: string, rows: Rows): Recovered {
+  return new Recovery(directory, rows).run();
+}
+
+class Recovery {
+  readonly #directory: string;
+  readonly #rows: Rows;
+  readonly #found = new Map<Place, number>();
+  readonly #quarantined: string[] = [];
+  readonly #missing: MessageId[] = [];
+  #drafts = 0;
+  #finished = 0;
+  #replaced = 0;
+
+  constructor(directory: string, rows: Rows) {
+    this.#directory = directory;
+    this.#rows = rows;
+  }
+
+  run(): Recovered {
+    for (const name of ['failed', 'dead', 'quarantine'])
+      mkdirSync(join(this.#directory, name), { recursive: true });
+    this.#dropDrafts();
+    this.#finishRemovals();
+    for (const place of [IN_FAILED, IN_DEAD] as const) this.#scan(place);
+    for (const name of ['failed', 'dead', 'quarantine', '.']) syncNow(join(this.#directory, name));
+    this.#findMissing();
+    const counts = this.#count();
+    const [n] = this.#rows.get('SELECT max(n) FROM message') ?? [];
+    const [id] = this.#rows.get('SELECT max(id) FROM message') ?? [];
+    return {
+      counts,
+      nextN: Number(n ?? 0) + 1,
+      lastId: id === null || id === undefined ? undefined : (id as MessageId),
+      events: this.#events(counts),
+    };
+  }
+
+  #transaction(work: () => void): void {
+    this.#rows.database.exec('BEGIN IMMEDIATE');
+    try {
+      work();
+      this.#rows.database.exec('COMMIT');
+    } catch (error) {
+      if (this.#rows.database.isTransaction) this.#rows.database.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  /** Chunks of messages that never got their row. */
+  #dropDrafts(): void {
+    const drafts = this.#rows.all('SELECT n FROM draft');
+    for (const [n] of drafts) this.#transaction(() => this.#rows.dropDraft(Number(n)));
+    this.#drafts = drafts.length;
+  }
+
+  /** Files of messages that are over. */
+  #finishRemovals(): void {
+    for (;;) {
+      const gone = this.#rows.all('SELECT id FROM gone LIMIT ?', STEP);
+      if (gone.length === 0) return;
+      for (const [id] of gone) {
+        for (const place of [IN_FAILED, IN_DEAD] as const) {
+          rmSync(bodyPath(this.#directory, place, id as MessageId), { force: true });
+        }
+      }
+      for (const place of [IN_FAILED, IN_DEAD] as const) syncNow(bodyDirectory(this.#directory, place));
+      this.#transaction(() => {
+        for (const [id] of gone) this.#rows.deleteGone(id as MessageId);
+      });
+      this.#finished += gone.length;
+    }
+  }
+
+  #scan(place: Place): void {
+    const directory = opendirSync(bodyDirectory(this.#directory, place), { bufferSize: 256 });
+    try {
+      for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
+        this.#judge(place, entry);
+      }
+    } finally {
+      directory.closeSync();
+    }
+  }
+
+  #judge(place: Place, entry: Dirent): void {
+    const { name } = entry;
+    // NFS keeps unlinked files that are still open under such names.
+    if (entry.isDirectory() || name.startsWith('.nfs')) return;
+    if (name.endsWith(SUFFIX + TEMPORARY) && isMessageId(name.slice(0, -(SUFFIX + TEMPORARY).length))) {
+      rmSync(join(bodyDirectory(this.#directory, place), name), { force: true });
+      return;
+    }
+    const id = name.slice(0, -SUFFIX.length);
+    if (!entry.isFile() || !name.endsWith(SUFFIX) || !isMessageId(id)) {
+      this.#quarantine(place, name);
+      return;
+    }
+    this.#place(place, id);
+  }
+
+  /** A body file that bears an id: the row says where it belongs. */
+  #place(place: Place, id: MessageId): void {
+    const wanted = this.#rows.get('SELECT place FROM message WHERE id = ?', id)?.[0] as Place | undefined;
+    if (wanted === undefined) {
+      this.#quarantine(place, `${id}${SUFFIX}`);
+    } else if (wanted === place) {
+      this.#found.set(place, (this.#found.get(place) ?? 0) + 1);
+    } else if (wanted === IN_DATABASE) {
+      // The copy of a move that was cut short; the whole body is in the database.
+      rmSync(bodyPath(this.#directory, place, id), { force: true });
+      this.#replaced++;
+    } else {
+      this.#restore(place, id, wanted);
+    }
+  }
+
+  #restore(place: Place, id: MessageId, wanted: Place): void {
+    const home = wanted === NOWHERE ? IN_DEAD : wanted;
+    const target = bodyPath(this.#directory, home, id);
+    if (place !== home && exists(target)) {
+      this.#quarantine(place, `${id}${SUFFIX}`);
+      return;
+    }
+    if (place !== home) renameSync(bodyPath(this.#directory, place, id), target);
+    if (wanted === NOWHERE) {
+      this.#rows.run('UPDATE message SET place = ?, reason = ? WHERE id = ?', home, 'body found again', id);
+      if (place === home) this.#found.set(home, (this.#found.get(home) ?? 0) + 1);
+    }
+    this.#replaced++;
+  }
+
+  #quarantine(place: Place, name: string): void {
+    const source = join(bodyDirectory(this.#directory, place), name);
+    let target = join(this.#directory, 'quarantine', name);
+    // 200 bytes leave room for a number within the 255 that a name may have.
+    const stem = Buffer.from(name).subarray(0, 200).toString();
+    for (let copy = 1; exists(target); copy++)
+      target = join(this.#directory, 'quarantine', `${stem}.${copy}`);
+    renameSync(source, target);
+    this.#quarantined.push(name);
+  }
+
+  /** Names are unique, so equal numbers mean that every row has its file; else each is looked for. */
+  #findMissing(): void {
+    for (const place of [IN_FAILED, IN_DEAD] as const) {
+      const [expected] = this.#rows.get('SELECT count(*) FROM message WHERE place = ?', place) ?? [];
+      if (expected !== (this.#found.get(place) ?? 0)) this.#lookForEach(place);
+    }
+  }
+
+  #lookForEach(place: Place): void {
+    for (let after = 0; ; ) {
+      const step = this.#rows.all(
+        'SELECT n, id, recipients, reason FROM message WHERE place = ? AND n > ? ORDER BY n LIMIT ?',
+        place,
+        after,
+        STEP,
+      );
+      const last = step.at(-1);
+      if (last === undefined) return;
+      after = Number(last[0]);
+      const missing = step.filter(([, id]) => !exists(bodyPath(this.#directory, place, id as MessageId)));
+      if (missing.length > 0) this.#transaction(() => missing.forEach(row => this.#bury(place, row)));
+    }
+  }
+
+  #bury(place: Place, row: readonly unknown[]): void {
+    const [n, id, recipients, reason] = row as readonly [number, MessageId, string, string];
+    const was = place === IN_FAILED ? 'failed' : 'dead';
+    const why = `body missing: emails/${was}/${id}.eml is not there`;
+    this.#rows.run(
+      'UPDATE message SET state = ?, place = ?, recipients = ?, reason = ? WHERE n = ?',
+      DEAD,
+      NOWHERE,
+      expirePending(recipients, why),
+      reason === '' ? why : `${why}; ${reason}`,
+      n,
+    );
+    this.#missing.push(id);
+  }
+
+  #count(): Counts {
+    const counts = new Counts();
+    for (const [state, messages, bytes] of this.#rows.all(
+      'SELECT state, count(*), sum(size) FROM message GROUP BY state',
+    )) {
+      counts.add(Number(state), Number(messages), Number(bytes));
+    }
+    counts.committed();
+    return counts;
+  }
+
+  #events(counts: Counts): readonly RelayEvent[] {
+    const events: RelayEvent[] = [];
+    if (this.#quarantined.length > 0) {
+      const count = this.#quarantined.length;
+      const message = `${count} files that no message knows moved to emails/quarantine: ${someOf(this.#quarantined)}`;
+      events.push({ event: 'spool-quarantined', message, count });
+    }
+    for (const id of this.#missing) events.push({ event: 'message-dead', id, reason: 'body missing' });
+    const states = STATES.map((name, state) => `${counts.messages(state)} ${name}`);
+    const count = STATES.reduce((sum, _, state) => sum + counts.messages(state), 0);
+    const work = [
+      `${this.#drafts} unfinished dropped`,
+      `${this.#finished} removals finished`,
+      `${this.#replaced} bodies put in place`,
+      `${this.#missing.length} bodies missing`,
+    ];
+    events.push({ event: 'spool-recovered', message: `${states.join(', ')}; ${work.join(', ')}`, count });
+    return events;
+  }
+}
+
+/** Nobody will hear of this message again: what is pending is over. */
+export function expirePending(recipients: string, reply: string): string {
+  const list = JSON.parse(recipients) as { readonly state: string }[];
+  return JSON.stringify(
+    list.map(one => (one.state === 'pending' ? { ...one, state: 'expired', reply } : one)),
+  );
+}
+
+function someOf(names: readonly string[]): string {
+  const shown = names.slice(0, NAMED).join(', ');
+  return names.length > NAMED ? `${shown} and ${names.length - NAMED} more` : shown;
+}
+
+function exists(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+function syncNow(path: string): void {
+  const file = openSync(path, 'r');
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}

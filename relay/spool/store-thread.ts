@@ -1,0 +1,113 @@
+/**
+ * The life of the store's thread: take the directory, put it in order, serve
+ * until told to close. A refusal to start is reported, not thrown.
+ */
+import { mkdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { Ballast } from './ballast.ts';
+import type { StepHook } from './body-files.ts';
+import { Ownership } from './owner.ts';
+import type { Report, Request, StoreOptions } from './protocol.ts';
+import { type Recovered, recover } from './recovery.ts';
+import { Rows } from './rows.ts';
+import { checkDatabase, openDatabase } from './schema.ts';
+import { Store } from './store.ts';
+import { describe, Refusal, troubleOf } from './trouble.ts';
+
+/** After an unclean end, files up to this size are checked whole before use: a quarter of a second. */
+const CHECK_UP_TO_BYTES = 256 * 1024 * 1024;
+
+/** Serves the port until a request says close. `step` is for tests alone. */
+export async function runStore(port: MessagePort, options: StoreOptions, step?: StepHook): Promise<void> {
+  const report = (message: Report) => port.postMessage(message);
+  let opened: Opened;
+  try {
+    opened = await open(options);
+  } catch (error) {
+    const kind = error instanceof Refusal ? error.kind : refusalKind(error);
+    report({ type: 'refused', kind, message: describe(error) });
+    port.close();
+    return;
+  }
+  serve(port, opened, { options, report, step });
+}
+
+interface Opened {
+  readonly rows: Rows;
+  readonly recovered: Recovered;
+  readonly ownership: Ownership;
+}
+
+async function open(options: StoreOptions): Promise<Opened> {
+  const { directory } = options;
+  mkdirSync(directory, { recursive: true });
+  const file = join(directory, 'queue.db');
+  const ownership = new Ownership({ directory, now: () => options.now });
+  const database = (() => {
+    try {
+      return openDatabase(file);
+    } catch (error) {
+      throw error instanceof Refusal && error.kind === 'owned' ? ownership.refusal() : error;
+    }
+  })();
+  try {
+    const unclean = await ownership.take();
+    if (unclean && statSync(file).size <= CHECK_UP_TO_BYTES) checkDatabase(database, file);
+    const rows = new Rows(database);
+    return { rows, recovered: recoverWithRoom(options, rows), ownership };
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** A full disk must not keep the store from starting: it is how it gets empty again. */
+function recoverWithRoom(options: StoreOptions, rows: Rows): Recovered {
+  try {
+    return recover(options.directory, rows);
+  } catch (error) {
+    if (troubleOf(error) !== 'full') throw error;
+    new Ballast(options.directory, options.ballastBytes).release();
+    return recover(options.directory, rows);
+  }
+}
+
+function refusalKind(error: unknown): Refusal['kind'] {
+  switch (troubleOf(error)) {
+    case 'full':
+      return 'disk-full';
+    case 'corrupt':
+      return 'corrupt';
+    default:
+      return 'io';
+  }
+}
+
+interface Service {
+  readonly options: StoreOptions;
+  readonly report: (report: Report) => void;
+  readonly step: StepHook | undefined;
+}
+
+function serve(port: MessagePort, opened: Opened, service: Service): void {
+  const { rows, recovered, ownership } = opened;
+  const { counts, nextN, lastId, events } = recovered;
+  const store = new Store({ database: rows.database, counts, leave: () => ownership.release(), ...service });
+  port.on('message', (first: Request) => {
+    let close = first.close;
+    store.receive(first);
+    for (let more = receiveMessageOnPort(port); more !== undefined; more = receiveMessageOnPort(port)) {
+      const request = more.message as Request;
+      store.receive(request);
+      close ||= request.close;
+    }
+    if (close) void end();
+    else store.turn();
+  });
+  const end = async () => {
+    await store.close();
+    port.close();
+  };
+  service.report({ type: 'ready', nextN, lastId, counters: store.counters(), events });
+}

@@ -1,0 +1,236 @@
+/**
+ * The store: the one owner of the database, in a worker thread. Takes the
+ * operations that wait, runs them as one batch, answers them together, and
+ * writes the log back between batches. It alone changes what is on disk.
+ */
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { RelayEvent } from '../telemetry/events.ts';
+import { Ballast } from './ballast.ts';
+import { Batch, type Outcome, type Task } from './batch.ts';
+import type { StepHook } from './body-files.ts';
+import { Claims, type Counts } from './claims.ts';
+import { Mover } from './mover.ts';
+import { Operations } from './operations.ts';
+import {
+  type Answer,
+  type Counters,
+  type Report,
+  type Request,
+  STATES,
+  type StoreOptions,
+} from './protocol.ts';
+import { Rows } from './rows.ts';
+import { CHECKPOINT_PAGES } from './schema.ts';
+import { Settling } from './settling.ts';
+import { describe, troubleOf } from './trouble.ts';
+
+/** The age of the oldest message is looked up at most this often. */
+const OLDEST_EVERY_MS = 500;
+
+export interface StoreParts {
+  readonly database: DatabaseSync;
+  readonly counts: Counts;
+  readonly options: StoreOptions;
+  readonly report: (report: Report) => void;
+  /** Gives up ownership of the directory. */
+  readonly leave: () => void;
+  readonly step: StepHook | undefined;
+}
+
+export class Store {
+  readonly #parts: StoreParts;
+  readonly #rows: Rows;
+  readonly #claims = new Claims();
+  readonly #batch: Batch;
+  readonly #mover: Mover;
+  readonly #operations: Operations;
+  readonly #ballast: Ballast;
+  readonly #logState: StatementSync;
+  readonly #writeBack: StatementSync;
+  #waiting: Task[] = [];
+  #answers: Answer[] = [];
+  #events: RelayEvent[] = [];
+  #now: number;
+  #oldest: readonly number[] = STATES.map(() => 0);
+  #oldestAt = 0;
+  #nextCheckpoint = CHECKPOINT_PAGES;
+  #scheduled = false;
+  #turning = false;
+  #closed = false;
+  #strandedAt = 0;
+
+  constructor(parts: StoreParts) {
+    const { database, options, step } = parts;
+    this.#parts = parts;
+    this.#now = options.now;
+    this.#rows = new Rows(database);
+    this.#logState = database.prepare('PRAGMA wal_checkpoint(NOOP)');
+    this.#writeBack = database.prepare('PRAGMA wal_checkpoint(PASSIVE)');
+    this.#ballast = new Ballast(options.directory, options.ballastBytes);
+    this.#ballast.restore();
+    this.#mover = new Mover({
+      directory: options.directory,
+      failed: error => this.#filesFailed(error),
+      step,
+    });
+    this.#batch = new Batch({
+      database,
+      claims: this.#claims,
+      counts: parts.counts,
+      makeRoom: () => this.#makeRoom(),
+      failed: error => this.#tellFailure(describe(error)),
+      step,
+    });
+    const shared = { rows: this.#rows, claims: this.#claims, counts: parts.counts, now: () => this.#now };
+    const settling = new Settling({
+      ...shared,
+      mover: this.#mover,
+      batch: this.#batch,
+      submit: task => this.#submit(task),
+      stranded: (id, problem) => this.#stranded(id, problem),
+    });
+    this.#operations = new Operations({ ...shared, settling, mover: this.#mover });
+  }
+
+  /** Takes in operations; they run with the next turn(). */
+  receive(request: Request): void {
+    this.#now = request.now;
+    for (const [index, op] of request.ops.entries()) {
+      const call = request.first + index;
+      const reply = (outcome: Outcome) => this.#answer({ call, ...outcome });
+      this.#waiting.push(this.#operations.task(op, reply));
+    }
+  }
+
+  #answer(answer: Answer): void {
+    this.#answers.push(answer);
+    // One that comes between batches has no report of its own to go with.
+    if (!this.#turning) this.#schedule();
+  }
+
+  /** One batch: everything that waits, then the answers, then the log when it has grown. */
+  turn(): void {
+    this.#turning = true;
+    this.#batch.run(this.#waiting.splice(0));
+    this.#turning = false;
+    this.#reportNow(false);
+    this.#checkpoint();
+  }
+
+  /** Finishes what waits, writes the log back whole and closes. */
+  async close(): Promise<void> {
+    do {
+      this.turn();
+      await new Promise<void>(resolve => this.#mover.whenIdle(resolve));
+    } while (this.#waiting.length > 0);
+    this.#closed = true;
+    try {
+      if (this.#batch.failure() === undefined) {
+        this.#parts.database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+        // Before the lock goes: afterwards the file may be the next owner's.
+        this.#parts.leave();
+      }
+      this.#parts.database.close();
+    } catch (error) {
+      this.#batch.fail(`closing the queue database failed: ${describe(error)}`);
+    }
+    this.#reportNow(true);
+  }
+
+  counters(): Counters {
+    return this.#parts.counts.with(this.#lookUpOldest());
+  }
+
+  #submit(task: Task): void {
+    this.#waiting.push(task);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#closed) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      if (!this.#closed) this.turn();
+    });
+  }
+
+  #reportNow(closed: boolean): void {
+    const answers = this.#answers;
+    const events = this.#events;
+    if (answers.length === 0 && events.length === 0 && !closed) return;
+    this.#answers = [];
+    this.#events = [];
+    const oldest = closed ? this.#oldest : this.#lookUpOldest();
+    const counters = this.#parts.counts.with(oldest);
+    this.#parts.report({
+      type: 'answers',
+      answers,
+      counters,
+      events,
+      failure: this.#batch.failure(),
+      closed,
+    });
+  }
+
+  #lookUpOldest(): readonly number[] {
+    // Elapsed time, not the clock, which may step.
+    const at = performance.now();
+    if (this.#batch.failure() !== undefined || at - this.#oldestAt < OLDEST_EVERY_MS) return this.#oldest;
+    this.#oldestAt = at;
+    try {
+      this.#oldest = STATES.map((_, state) => this.#rows.oldest(state));
+    } catch (error) {
+      this.#loseTrust(error);
+    }
+    return this.#oldest;
+  }
+
+  /** Writes the log back when it is long; errors other than a full disk end the trust. */
+  #checkpoint(): void {
+    if (this.#batch.failure() !== undefined) return;
+    try {
+      const { log, checkpointed } = this.#logState.get() as { log: number; checkpointed: number };
+      if (log - checkpointed < this.#nextCheckpoint) return;
+      this.#writeBack.get();
+      this.#nextCheckpoint = CHECKPOINT_PAGES;
+      this.#ballast.restore();
+    } catch (error) {
+      if (troubleOf(error) === 'full') this.#nextCheckpoint += CHECKPOINT_PAGES;
+      else this.#loseTrust(error);
+    }
+  }
+
+  /** A full disk: the ballast goes, and the log is started over so that it need not grow. */
+  #makeRoom(): void {
+    this.#ballast.release();
+    try {
+      this.#writeBack.get();
+    } catch (error) {
+      if (troubleOf(error) !== 'full') this.#loseTrust(error);
+    }
+  }
+
+  #loseTrust(error: unknown): void {
+    if (this.#batch.failure() !== undefined) return;
+    this.#batch.fail(`the queue database failed: ${describe(error)}`);
+    this.#tellFailure(describe(error));
+  }
+
+  #filesFailed(error: unknown): void {
+    this.#batch.fail(`a file of the spool failed: ${describe(error)}`);
+    this.#tellFailure(describe(error));
+    this.#schedule();
+  }
+
+  #tellFailure(message: string): void {
+    this.#events.push({ event: 'spool-failed', message: `the store is no longer trusted: ${message}` });
+  }
+
+  #stranded(id: string, problem: unknown): void {
+    if (this.#now - this.#strandedAt < 60_000) return;
+    this.#strandedAt = this.#now;
+    const message = `the body of ${id} could not be moved and stays where it is: ${describe(problem)}`;
+    this.#events.push({ event: 'spool-failed', message });
+  }
+}
