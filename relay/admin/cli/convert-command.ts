@@ -1,0 +1,40 @@
+/** `mailrelay convert`: prints the manifests that say what a config.json says. */
+import { readFileSync } from 'node:fs';
+import { type Command, InvalidArgumentError } from 'commander';
+import { stringify } from 'yaml';
+import { decodeConfig, type JsonObject, readConfigText } from '../../config/read.ts';
+import { loadConfig } from '../../config/watch.ts';
+import { convert } from '../convert.ts';
+import { defaultConfig } from './address.ts';
+import type { Terminal } from './terminal.ts';
+
+interface ConvertOptions {
+  readonly config: string;
+  readonly name: string;
+  readonly namespace?: string;
+}
+
+/** Adds it to `program`. Warnings go to standard error. */
+export function convertCommand(program: Command, terminal: Terminal): void {
+  program
+    .command('convert')
+    .description('print a config.json as a MailRelay and its Secrets, for kubectl apply')
+    .option('--config <file>', 'configuration', defaultConfig)
+    .option('--name <name>', 'name of the MailRelay', label, 'mail')
+    .option('--namespace <namespace>', 'its namespace (default: that of kubectl)', label)
+    .action(({ config: path, ...target }: ConvertOptions) => {
+      const config = loadConfig(path, terminal.env);
+      const file = readConfigText(decodeConfig(readFileSync(path))) as JsonObject;
+      const { manifests, warnings } = convert({ file, config }, target);
+      for (const warning of warnings) terminal.stderr.write(`warning: ${warning}\n`);
+      // Line width 0: a wrapped certificate or address would still be right, but hard to compare.
+      terminal.stdout.write(manifests.map(manifest => stringify(manifest, { lineWidth: 0 })).join('---\n'));
+    });
+}
+
+function label(text: string): string {
+  if (!/^[a-z0-9](?:[a-z0-9-]{0,50}[a-z0-9])?$/.test(text)) {
+    throw new InvalidArgumentError('It must be 1 to 52 of a-z, 0-9 and - between them.');
+  }
+  return text;
+}

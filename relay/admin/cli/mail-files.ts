@@ -1,0 +1,133 @@
+/**
+ * Mail files that can be imported: what `queue export` writes, what the
+ * original program (nuecms/mailer) left in emails/ and emails/failed, and any
+ * .eml. Each becomes a header and a body for the import; no file is changed.
+ */
+import { createReadStream } from 'node:fs';
+import { open, readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { envelopeFromHeaders } from './header-envelope.ts';
+
+/** One message to import: its JSON (without `size`), where its bytes are, and the files to remove afterwards. */
+export interface MailFile {
+  /** For messages to people. */
+  readonly path: string;
+  readonly header: Readonly<Record<string, unknown>>;
+  readonly size: number;
+  readonly body: () => AsyncIterable<Buffer>;
+  readonly files: readonly string[];
+}
+
+/** Envelope given on the command line; it wins over what a file says. */
+export interface GivenEnvelope {
+  readonly sender?: string;
+  readonly recipients?: readonly string[];
+}
+
+/** Paths of the messages in `path`: itself, or the .json and .eml files in a directory, sorted by name. */
+export async function findMail(path: string): Promise<readonly string[]> {
+  if (!(await stat(path)).isDirectory()) return [path];
+  const names = (await readdir(path)).filter(name => /\.(json|eml)$/i.test(name)).sort();
+  // <id>.eml beside <id>.json is the body of that message, not another one.
+  const bodies = new Set(names.filter(name => /\.json$/i.test(name)).map(name => `${name.slice(0, -5)}.eml`));
+  return names.filter(name => !bodies.has(name)).map(name => join(path, name));
+}
+
+/** Throws Error with a sentence when the file is not a message or names no recipient. */
+export async function readMail(path: string, given: GivenEnvelope): Promise<MailFile> {
+  const mail = /\.json$/i.test(path) ? await readJsonMail(path) : await readEml(path);
+  const header = {
+    ...mail.header,
+    ...(given.sender !== undefined && { sender: given.sender }),
+    ...(given.recipients !== undefined && { recipients: given.recipients }),
+  };
+  if (!Array.isArray(header['recipients']) || header['recipients'].length === 0) {
+    throw new Error('no header names a recipient; say it with --recipient');
+  }
+  if (header['sender'] === undefined) throw new Error('no header names the sender; say it with --sender');
+  return { ...mail, header };
+}
+
+async function readJsonMail(path: string): Promise<MailFile> {
+  const value = parseObject(await readFile(path, 'utf8'));
+  if (typeof value['Data'] === 'string') return originalFailed(path, value, value['Data']);
+  const body = `${path.slice(0, -5)}.eml`;
+  const { size } = await stat(body).catch(() => {
+    throw new Error(`its body ${body} is not there`);
+  });
+  const { size: _size, ...header } = value;
+  return { path, header, size, body: () => fileChunks(body), files: [path, body] };
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (value !== null && typeof value === 'object' && !Array.isArray(value))
+      return value as Record<string, unknown>;
+  } catch {
+    // Said below.
+  }
+  throw new Error('it is not the JSON of a message');
+}
+
+/** emails/failed/<ID>.json of the original: {"From", "To": […], "Data": base64, "ID"}. */
+function originalFailed(path: string, job: Record<string, unknown>, data: string): MailFile {
+  const bytes = Buffer.from(data, 'base64');
+  const header = { sender: job['From'] ?? '', recipients: job['To'], eightBit: hasHighBytes(bytes) };
+  return { path, header, size: bytes.length, body: () => once(bytes), files: [path] };
+}
+
+/** A header longer than this is not looked through. */
+const headBytes = 256 * 1024;
+
+async function readEml(path: string): Promise<MailFile> {
+  const { size } = await stat(path);
+  const head = await readHead(path);
+  const saved = originalSaved(head);
+  const start = saved?.length ?? 0;
+  const header = {
+    ...(saved?.envelope ?? envelopeFromHeaders(head)),
+    eightBit: await anyHighBytes(path, start),
+  };
+  return { path, header, size: size - start, body: () => fileChunks(path, start), files: [path] };
+}
+
+async function readHead(path: string): Promise<string> {
+  const file = await open(path, 'r');
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(headBytes), 0, headBytes, 0);
+    return buffer.toString('latin1', 0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * emails/<time>_<sender>.eml of the original: three lines of its own with the
+ * envelope, an empty line, then the message. Recognised by a second header
+ * block right after; returns how long the first one is.
+ */
+function originalSaved(
+  head: string,
+): { envelope: { sender: string; recipients: string[] }; length: number } | undefined {
+  const lines = /^From: ([^\n<>" ]*)\nTo: ([^\n<>"]+)\nDate: [^\n]*\n\n(?=[!-9;-~]+:)/.exec(head);
+  if (lines === null) return undefined;
+  return { envelope: { sender: lines[1]!, recipients: lines[2]!.split(', ') }, length: lines[0].length };
+}
+
+async function anyHighBytes(path: string, start: number): Promise<boolean> {
+  for await (const chunk of fileChunks(path, start)) if (hasHighBytes(chunk)) return true;
+  return false;
+}
+
+function hasHighBytes(bytes: Buffer): boolean {
+  return bytes.some(byte => byte > 127);
+}
+
+function fileChunks(path: string, start = 0): AsyncIterable<Buffer> {
+  return createReadStream(path, { start, highWaterMark: 256 * 1024 }) as AsyncIterable<Buffer>;
+}
+
+async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
+  yield bytes;
+}
