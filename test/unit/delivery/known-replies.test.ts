@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe as suite, test } from 'node:test';
 import type { ReplyMeaning } from '../../../relay/config/config.ts';
 import type { Reply, Stage } from '../../../relay/delivery/failure.ts';
@@ -318,6 +319,29 @@ suite('published replies', () => {
       }
     }
   });
+});
+
+test('docs/delivery.md shows every row of the table, in its order, under its provider and source', () => {
+  const page = readFileSync(new URL('../../../docs/delivery.md', import.meta.url), 'utf8');
+  const find = (text: string, from: number): number => {
+    const found = page.indexOf(text, from);
+    assert.notEqual(found, -1, text);
+    return found + text.length;
+  };
+  let place = find('## Known replies', 0);
+  for (const { provider, source, replies } of knownReplies) {
+    place = find(`Source: ${source}\n`, find(`### ${provider}\n`, place));
+    for (const { stage, code, enhanced, contains, meaning } of replies) {
+      const shown = [code, enhanced, contains === undefined ? undefined : `"${contains}"`]
+        .filter(part => part !== undefined)
+        .map(part => `\`${part}\``)
+        .join(' ');
+      place = find(
+        `\n| ${stage === undefined ? '' : `at ${stage.toUpperCase()}: `}${shown} | ${meaning} |`,
+        place,
+      );
+    }
+  }
 });
 
 suite('lookUp', () => {
