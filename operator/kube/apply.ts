@@ -1,4 +1,13 @@
-import type { KubeObject } from './object.ts';
+/**
+ * Server-side apply that writes only when it must. Two questions, both answered from the cache: is what we want
+ * another thing than what we last applied (a hash of the manifest in an annotation: this finds fields that we
+ * stopped wanting, which a comparison cannot see), and is anything of it missing or changed in the live object (a
+ * comparison of our fields only: this finds foreign edits and leaves what others own alone)? The hash was chosen
+ * over managedFields because those are as large as the objects and would have to be kept in memory for each.
+ */
+import { createHash } from 'node:crypto';
+import { differences, type FieldDifference } from './compare.ts';
+import { type KubeObject, keyOf } from './object.ts';
 import type { KubeClient, Resource } from './resource.ts';
 
 /** Why an apply is needed; `path` is the first difference found, for the log. */
@@ -6,13 +15,41 @@ export type Difference = { kind: 'missing' } | { kind: 'wanted-changed' } | { ki
 
 /**
  * Whether `wanted` must be applied over `live`. Pure. Undefined = nothing to do.
- * `wanted` is the manifest without the hash annotation.
+ * `wanted` is the manifest without the hash annotation; differences for which `accept` says yes do not count.
  */
-export declare function needsApply(
+export function needsApply(
   wanted: KubeObject,
   live: KubeObject | undefined,
   hashAnnotation: string,
-): Difference | undefined;
+  accept: (difference: FieldDifference) => boolean = () => false,
+): Difference | undefined {
+  if (!live) return { kind: 'missing' };
+  if (live.metadata.annotations?.[hashAnnotation] !== manifestHash(wanted)) return { kind: 'wanted-changed' };
+  const drift = differences(wanted, live).find(difference => !accept(difference));
+  return drift && { kind: 'drifted', path: drift.path };
+}
+
+/** 16 hex digits that stay the same whatever the order of keys; undefined values count as absent. */
+export function manifestHash(manifest: KubeObject): string {
+  return createHash('sha256').update(canonicalJson(manifest)).digest('hex').slice(0, 16);
+}
+
+function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    inner && typeof inner === 'object' && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}
+
+/** Thrown instead of a write when `mayWrite` says no. */
+export class NotLeaderError extends Error {
+  override readonly name = 'NotLeaderError';
+
+  constructor() {
+    super('not written: this process does not lead (any more)');
+  }
+}
 
 export interface ApplierOptions {
   client: KubeClient;
@@ -21,6 +58,8 @@ export interface ApplierOptions {
   hashAnnotation: string;
   /** Asked right before each write; false → NotLeaderError. */
   mayWrite?: () => boolean;
+  /** Told of a difference that stays after an apply: the server writes this field in another way than we do. */
+  onStubborn?: (resource: Resource, key: string, path: string) => void;
 }
 
 export type ApplyOutcome<T> =
@@ -28,7 +67,10 @@ export type ApplyOutcome<T> =
   | { outcome: 'created' | 'updated'; object: T; difference: Difference };
 
 export interface Applier {
-  /** Makes `live` (from a cache, undefined = absent) what `wanted` says; writes only when it must. */
+  /**
+   * Makes `live` (from a cache, undefined = absent) what `wanted` says; writes only when it must. Throws ApiError,
+   * ConnectionError, NotLeaderError. Give the answer to the informer's `observe`, so that the next look sees it.
+   */
   apply<T extends KubeObject>(
     resource: Resource<T>,
     wanted: T,
@@ -39,4 +81,66 @@ export interface Applier {
   remove<T extends KubeObject>(resource: Resource<T>, live: T, signal?: AbortSignal): Promise<boolean>;
 }
 
-export declare function createApplier(options: ApplierOptions): Applier;
+export function createApplier(options: ApplierOptions): Applier {
+  return new ServerSideApplier(options);
+}
+
+/** Stubborn fields remembered; more than a program with a few kinds can have. */
+const stubbornKept = 1_000;
+
+class ServerSideApplier implements Applier {
+  readonly #options: ApplierOptions;
+  /**
+   * What the server was seen to write in its own way right after an apply: kind, path, wanted and live value.
+   * Without this a normalisation that compare.ts does not know would be applied again at every look, for ever.
+   */
+  readonly #stubborn = new Set<string>();
+
+  constructor(options: ApplierOptions) {
+    this.#options = options;
+  }
+
+  async apply<T extends KubeObject>(
+    resource: Resource<T>,
+    wanted: T,
+    live: T | undefined,
+    signal?: AbortSignal,
+  ): Promise<ApplyOutcome<T>> {
+    const { client, fieldManager, hashAnnotation } = this.#options;
+    const difference = needsApply(wanted, live, hashAnnotation, found =>
+      this.#stubborn.has(stubbornKey(resource, found)),
+    );
+    if (live && !difference) return { outcome: 'unchanged', object: live };
+    this.#guard();
+    const manifest = withAnnotation(wanted, hashAnnotation, manifestHash(wanted));
+    const object = await client.apply(resource, manifest, { fieldManager, signal });
+    this.#noteStubborn(resource, wanted, object);
+    return { outcome: live ? 'updated' : 'created', object, difference: difference ?? { kind: 'missing' } };
+  }
+
+  async remove<T extends KubeObject>(resource: Resource<T>, live: T, signal?: AbortSignal): Promise<boolean> {
+    this.#guard();
+    return this.#options.client.delete(resource, live.metadata, { uid: live.metadata.uid, signal });
+  }
+
+  #guard(): void {
+    if (this.#options.mayWrite?.() === false) throw new NotLeaderError();
+  }
+
+  #noteStubborn(resource: Resource, wanted: KubeObject, applied: KubeObject): void {
+    for (const found of differences(wanted, applied)) {
+      if (this.#stubborn.size >= stubbornKept) this.#stubborn.clear();
+      this.#stubborn.add(stubbornKey(resource, found));
+      this.#options.onStubborn?.(resource, keyOf(applied.metadata), found.path);
+    }
+  }
+}
+
+function stubbornKey(resource: Resource, { path, wanted, live }: FieldDifference): string {
+  return JSON.stringify([resource.kind, path, wanted, live]);
+}
+
+function withAnnotation<T extends KubeObject>(object: T, name: string, value: string): T {
+  const annotations = { ...object.metadata.annotations, [name]: value };
+  return { ...object, metadata: { ...object.metadata, annotations } };
+}

@@ -34,3 +34,8 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
     signal?.addEventListener('abort', done);
   });
 }
+
+/** A wall time as metav1.MicroTime writes it. */
+export function microTime(wallTimeMs: number): string {
+  return new Date(wallTimeMs).toISOString().replace('Z', '000Z');
+}

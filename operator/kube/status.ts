@@ -1,5 +1,14 @@
-import type { Clock } from './clock.ts';
-import type { KubeObject } from './object.ts';
+/**
+ * Writes the status subresource: only what differs, at most once an interval unless urgent, never over something
+ * newer (the patch carries the resourceVersion it was made for; on a conflict the object is read and compared
+ * again). It keeps no timer: a change that comes too early is handed back with the time to come again.
+ */
+
+import { isConflict, isNotFound } from './api-error.ts';
+import { NotLeaderError } from './apply.ts';
+import { type Clock, systemClock } from './clock.ts';
+import { mergePatch } from './merge-patch.ts';
+import { isOlder, type KubeObject } from './object.ts';
 import type { KubeClient, Resource } from './resource.ts';
 
 export interface StatusWriterOptions {
@@ -7,6 +16,7 @@ export interface StatusWriterOptions {
   fieldManager: string;
   /** Least time between two writes to one object that are not urgent; default 10 s. */
   minIntervalMs?: number;
+  /** Asked right before each write; false → NotLeaderError. */
   mayWrite?: () => boolean;
   clock?: Clock;
 }
@@ -16,18 +26,122 @@ export type StatusOutcome<T> =
   | { outcome: 'written'; object: T }
   /** Too early for a change that is not urgent: come again after `afterMs`. */
   | { outcome: 'deferred'; afterMs: number }
+  /** The object was deleted, perhaps made anew. */
   | { outcome: 'gone' };
 
+export interface StatusWriteOptions {
+  /** At once instead of at most once per interval. */
+  urgent?: boolean;
+  signal?: AbortSignal;
+}
+
 export interface StatusWriter {
-  /** Makes `live.status` equal to `status`; `urgent` = at once, else at most once per interval. */
+  /** Makes the status of `live` (from a cache) equal to `status`. Throws ApiError, ConnectionError, NotLeaderError. */
   write<T extends KubeObject>(
     resource: Resource<T>,
     live: T,
     status: object,
-    options?: { urgent?: boolean; signal?: AbortSignal },
+    options?: StatusWriteOptions,
   ): Promise<StatusOutcome<T>>;
   /** Drops what is remembered of an object (by uid). */
   forget(uid: string): void;
 }
 
-export declare function createStatusWriter(options: StatusWriterOptions): StatusWriter;
+const defaultIntervalMs = 10_000;
+/** Somebody else writes the same object at the same time; more than a few times in a row is no coincidence. */
+const mostTries = 4;
+
+export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
+  return new PatchingStatusWriter(options);
+}
+
+/** Of one object, by uid: when we last wrote and what came back, for as long as the cache lags behind. */
+interface LastWrite {
+  at: number;
+  resourceVersion: string | undefined;
+  status: object;
+}
+
+/** One wish and what it takes to fulfil it. */
+interface Wish<T extends KubeObject> {
+  resource: Resource<T>;
+  status: object;
+  signal: AbortSignal | undefined;
+}
+
+class PatchingStatusWriter implements StatusWriter {
+  readonly #options: StatusWriterOptions;
+  readonly #clock: Clock;
+  readonly #written = new Map<string, LastWrite>();
+
+  constructor(options: StatusWriterOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  async write<T extends KubeObject>(
+    resource: Resource<T>,
+    live: T,
+    status: object,
+    options: StatusWriteOptions = {},
+  ): Promise<StatusOutcome<T>> {
+    const uid = live.metadata.uid ?? '';
+    const base = this.#newest(uid, live);
+    if (!mergePatch(statusOf(base), status)) return { outcome: 'unchanged' };
+    const afterMs = options.urgent ? 0 : this.#tooEarlyBy(uid);
+    if (afterMs > 0) return { outcome: 'deferred', afterMs };
+    return this.#patch({ resource, status, signal: options.signal }, base, 1);
+  }
+
+  forget(uid: string): void {
+    this.#written.delete(uid);
+  }
+
+  async #patch<T extends KubeObject>(wish: Wish<T>, base: T, tries: number): Promise<StatusOutcome<T>> {
+    const patch = mergePatch(statusOf(base), wish.status);
+    if (!patch) return { outcome: 'unchanged' };
+    try {
+      return { outcome: 'written', object: await this.#send(wish, base, patch) };
+    } catch (error) {
+      if (isNotFound(error)) return { outcome: 'gone' };
+      if (!isConflict(error) || tries >= mostTries) throw error;
+    }
+    const { client } = this.#options;
+    const fresh = await client.find(wish.resource, base.metadata, { signal: wish.signal });
+    if (!fresh || fresh.metadata.uid !== base.metadata.uid) return { outcome: 'gone' };
+    return this.#patch(wish, fresh, tries + 1);
+  }
+
+  async #send<T extends KubeObject>(wish: Wish<T>, base: T, status: object): Promise<T> {
+    if (this.#options.mayWrite?.() === false) throw new NotLeaderError();
+    const { resourceVersion, uid = '' } = base.metadata;
+    const { client, fieldManager } = this.#options;
+    const object = await client.mergePatch(
+      wish.resource,
+      base.metadata,
+      { metadata: { resourceVersion, uid }, status },
+      { subresource: 'status', fieldManager, signal: wish.signal },
+    );
+    const version = object.metadata.resourceVersion;
+    this.#written.set(uid, { at: this.#clock.now(), resourceVersion: version, status: statusOf(object) });
+    return object;
+  }
+
+  /** What the cache shows, or our own last answer while the cache is behind it. */
+  #newest<T extends KubeObject>(uid: string, live: T): T {
+    const last = this.#written.get(uid);
+    if (!last || !isOlder(live.metadata.resourceVersion, last.resourceVersion)) return live;
+    const { resourceVersion, status } = last;
+    return { ...live, metadata: { ...live.metadata, resourceVersion }, status };
+  }
+
+  #tooEarlyBy(uid: string): number {
+    const last = this.#written.get(uid);
+    if (!last) return 0;
+    return Math.max(0, last.at + (this.#options.minIntervalMs ?? defaultIntervalMs) - this.#clock.now());
+  }
+}
+
+function statusOf(object: KubeObject): object {
+  return (object as KubeObject & { status?: object }).status ?? {};
+}

@@ -129,11 +129,12 @@ class KeyedQueue implements WorkQueue {
     const before = this.#delays.get(key);
     if (before && before.dueAt <= dueAt) return;
     before?.cancel();
+    const urgent = before?.priority === 'high' ? 'high' : priority;
     const cancel = this.#clock.after(delayMs, () => {
       this.#delays.delete(key);
-      this.add(key, priority);
+      this.add(key, urgent);
     });
-    this.#delays.set(key, { dueAt, priority, cancel });
+    this.#delays.set(key, { dueAt, priority: urgent, cancel });
   }
 
   forget(key: string): void {
