@@ -3,7 +3,7 @@
 /**
  * The word with the smallest edit distance (Damerau: swapped neighbours count
  * once), upper and lower case alike; undefined when none is near: more than a
- * third of the letters differ.
+ * third of the letters differ. When no word is, the first that begins with it.
  */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
@@ -13,7 +13,12 @@ export function nearest(word: string, known: readonly string[]): string | undefi
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
   }
-  return best;
+  return best ?? (word.length < 4 ? undefined : known.find(candidate => isBeginning(word, candidate)));
+}
+
+/** People leave out the unit: `expireAfter` for `expireAfterSeconds`. */
+function isBeginning(word: string, candidate: string): boolean {
+  return candidate.toLowerCase().startsWith(word.toLowerCase());
 }
 
 function editDistance(a: string, b: string): number {

@@ -8,6 +8,10 @@ import { z } from 'zod';
 /** What may stand in a field, as the end of "must be …". Looked up by allowedIn() in problems.ts. */
 export const allowedWords = z.registry<{ allowed: string }>();
 
+// The length is not in the pattern: RE2, which Kubernetes uses, repeats at most 1000 times.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is excluded
+const printable = z.string().regex(/^[^\x00-\x1f\x7f]*$/);
+
 /** A whole number with both bounds. */
 export function whole(min: number, max: number, description: string) {
   return z
@@ -35,16 +39,19 @@ export function flag(description: string) {
 
 /** Non-empty text without control characters. */
 export function text(max: number, description: string) {
-  return matching(oneLine(1, max), `text of 1 to ${max} characters without control characters`, description);
+  return printable
+    .min(1)
+    .max(max)
+    .describe(description)
+    .register(allowedWords, { allowed: `text of 1 to ${max} characters without control characters` });
 }
 
 /** Text that may be empty; empty means the same as absent. */
 export function optionalText(max: number, description: string) {
-  return matching(
-    oneLine(0, max),
-    `text of at most ${max} characters without control characters`,
-    description,
-  );
+  return printable
+    .max(max)
+    .describe(description)
+    .register(allowedWords, { allowed: `text of at most ${max} characters without control characters` });
 }
 
 /** Text of a given form; `allowed` says the form in words. */
@@ -66,10 +73,6 @@ export function choice<const Words extends readonly [string, ...string[]]>(
 /** A port to listen on; 0 lets the system choose a free one. */
 export function listeningPort(description: string) {
   return whole(0, 65_535, `${description} 0 lets the system choose a free one.`);
-}
-
-function oneLine(min: number, max: number): RegExp {
-  return new RegExp(`^[^\\x00-\\x1f\\x7f]{${min},${max}}$`);
 }
 
 const label = '[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?';
