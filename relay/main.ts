@@ -1,0 +1,95 @@
+/**
+ * The relay's command line: arguments, signals and exit codes, nothing else.
+ * Exit 0 after a clean stop, 2 for a bad configuration, 1 for anything else.
+ */
+import { existsSync } from 'node:fs';
+import { performance } from 'node:perf_hooks';
+import { type ProgramHandlers, type RunOptions, runProgram } from './admin/cli/program.ts';
+import type { VerifyResult } from './admin/view.ts';
+import { loadConfig } from './config/watch.ts';
+import { openSession } from './delivery/connection.ts';
+import { ProviderSet } from './delivery/provider-set.ts';
+import { Relay } from './program.ts';
+import { version } from './views.ts';
+
+const DEFAULT_CONFIG = 'config.json';
+/** Beside the sources only: neither the image nor the package carries it. */
+const DEMONSTRATION = new URL('../test/demo/demonstration.ts', import.meta.url);
+
+const handlers: ProgramHandlers = { version, run, verify };
+process.exitCode = await runProgram(process.argv.slice(2), handlers);
+
+async function run(options: RunOptions): Promise<number> {
+  const configPath = options.config ?? (existsSync(DEFAULT_CONFIG) ? DEFAULT_CONFIG : undefined);
+  if (configPath === undefined) return demonstrate(options.once === true);
+  const stop = stopSignal();
+  const relay = await Relay.start({
+    configPath,
+    env: process.env,
+    ...(options.logFormat === undefined ? {} : { logFormat: options.logFormat }),
+  });
+  process.on('SIGHUP', () => void relay.reload());
+  const signal = await stop;
+  // A person who interrupts has no load balancer that must notice first.
+  await relay.stop(signal === 'SIGINT' ? 0 : undefined);
+  return 0;
+}
+
+async function demonstrate(once: boolean): Promise<number> {
+  if (!existsSync(DEMONSTRATION)) {
+    throw new Error(`--config: no file given and no ./${DEFAULT_CONFIG}; name a config.json`);
+  }
+  const { demonstrate: tell } = (await import(
+    DEMONSTRATION.href
+  )) as typeof import('../test/demo/demonstration.ts');
+  await tell({
+    once,
+    print: text => process.stdout.write(`${text}\n`),
+    stopped: stopSignal().then(() => undefined),
+  });
+  return 0;
+}
+
+/** Resolves at the first request to stop; a second one ends the process at once, which loses nothing. */
+function stopSignal(): Promise<NodeJS.Signals> {
+  return new Promise(resolve => {
+    let asked = false;
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => {
+        if (asked) process.exit(1);
+        asked = true;
+        resolve(signal);
+      });
+    }
+  });
+}
+
+async function verify(configPath: string): Promise<VerifyResult[]> {
+  const config = loadConfig(configPath, process.env);
+  const startedAt = performance.now();
+  const providers = new ProviderSet({
+    openSession,
+    emit: () => undefined,
+    now: () => performance.now(),
+    wallClock: Date.now,
+    random: Math.random,
+    retry: () => config.retry,
+    rules: () => config.replyRules,
+    recovered: () => undefined,
+  });
+  providers.configure(config.providers);
+  const results = await providers.verify();
+  providers.close();
+  return results.map(({ provider, error }) => {
+    const { host, port } = config.providers.find(({ name }) => name === provider)!;
+    const message = error ?? 'connected and logged in';
+    return {
+      provider,
+      host,
+      port,
+      ok: error === undefined,
+      message,
+      durationMs: Math.round(performance.now() - startedAt),
+    };
+  });
+}
