@@ -100,6 +100,12 @@ export class ProviderSession {
     this.#flush();
   }
 
+  /** Says something that nobody asked for. */
+  speak(text: string): void {
+    this.#send(text);
+    this.#flush();
+  }
+
   destroy(): void {
     this.#ended = true;
     this.#socket.destroy();

@@ -77,6 +77,8 @@ export interface ScriptedProvider {
   present(certificate: CertificatePair): void;
   /** Lets everything that stalls go on normally. */
   release(): void;
+  /** Says this in every open session, asked or not: `421 4.4.2 idle\r\n`. */
+  speak(text: string): void;
   /** Stops listening and, unless told otherwise, destroys the connections. The port is kept for up(). */
   down(options?: { readonly keepConnections?: boolean }): Promise<void>;
   /** Listens again, and ends a black hole. */
@@ -164,6 +166,10 @@ class Provider implements ScriptedProvider {
 
   release(): void {
     for (const go of [...this.#stalled]) go();
+  }
+
+  speak(text: string): void {
+    for (const session of this.#open.values()) session.speak(text);
   }
 
   async up(): Promise<void> {
