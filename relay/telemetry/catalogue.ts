@@ -68,7 +68,8 @@ export const catalogue: Catalogue = {
     level: 'warn',
     meaning: 'The listener turned away a connection, a command or a message; nothing of it was kept.',
     fields: {
-      reason: 'Why, one of a fixed list (the label `reason` of mailrelay_rejected_total).',
+      reason:
+        'Why: network-not-allowed, authentication-required, authentication-failed, too-many-connections, too-many-recipients, too-large, rate-limited, bare-newline, loop, syntax, timeout, disk-full, store-failed or shutting-down.',
       client: 'Network address of the client.',
       reply: 'The reply the client got.',
     },
@@ -88,7 +89,8 @@ export const catalogue: Catalogue = {
       stage:
         'How far it came: dns, connect, tls, greeting, ehlo, starttls, auth, mail, rcpt, data, body, dot.',
       outcome: 'delivered, partial, failed, refused or ambiguous.',
-      class: 'Whose fault it is taken to be; none when delivered.',
+      class:
+        'Whose fault it is taken to be: network, tls, protocol, service, authentication, rate, sender, mailbox, policy, content, size, unknown or local (our own); none when delivered.',
       code: 'SMTP reply code; absent when no reply came.',
       enhanced: 'Enhanced status code (RFC 3463), when the reply had one.',
       reply,

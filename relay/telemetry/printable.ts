@@ -22,18 +22,31 @@ function escaped(character: string): string {
   return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
 }
 
+/** A shorter piece of base64 would be found in text that has nothing to do with it. */
+const shortestBase64 = 8;
+
 /**
- * The forms in which a server may echo each secret (as it is, and in base64 as
- * AUTH LOGIN sends it), longest first. Secrets under 4 characters are left out.
+ * The forms in which a server may echo each secret, longest first: as it is,
+ * and the base64 of it at each of the three places it can have in a longer
+ * text (AUTH PLAIN sends it behind the user name). Secrets under 4 characters
+ * are left out.
  */
 export function secretForms(secrets: readonly string[]): readonly string[] {
   const forms = new Set<string>();
-  for (const secret of secrets) {
-    if (secret.length < shortestSecret) continue;
+  for (const secret of secrets.filter(secret => secret.length >= shortestSecret)) {
     forms.add(secret);
     forms.add(Buffer.from(secret).toString('base64'));
+    for (const offset of [0, 1, 2]) forms.add(base64Inside(Buffer.from(secret), offset));
   }
+  forms.delete('');
   return [...forms].sort((a, b) => b.length - a.length);
+}
+
+/** The base64 digits that depend on `secret` alone when it stands `offset` bytes behind a multiple of three. */
+function base64Inside(secret: Buffer, offset: number): string {
+  const digits = Buffer.concat([Buffer.alloc(offset), secret]).toString('base64');
+  const inside = digits.slice(Math.ceil((offset * 8) / 6), Math.floor(((offset + secret.length) * 8) / 6));
+  return inside.length < shortestBase64 ? '' : inside;
 }
 
 /** `text` with every one of `forms` replaced by «redacted». */

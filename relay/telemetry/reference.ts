@@ -1,0 +1,62 @@
+/** docs/events.md and docs/metrics.md as text, made from the catalogue and the registry. */
+import type { Registry } from 'prom-client';
+import { catalogue, type Entry, type EventName } from './catalogue.ts';
+
+const generated =
+  '<!-- Made by relay/telemetry/write-reference.ts from the definitions in that folder: change those, then run it. -->';
+
+/** One section an event, in the order of the catalogue. */
+export function eventsReference(): string {
+  const sections = Object.entries(catalogue).map(([name, entry]) =>
+    eventSection(name, entry as Entry<EventName>),
+  );
+  return `${[
+    '# Events',
+    generated,
+    'Everything the relay tells about itself is one of these events. By default the log has one line of JSON for each: `level`, `time` (ISO 8601, UTC), `event`, and the fields below; fields marked with a condition are absent where it does not hold. `logLevel` in config.json drops the quieter ones. Lines never hold message content or credentials; should a server echo a password, it is replaced by «redacted». Names, fields and their meaning are stable: fields may be added.',
+    'With `--log-format text` the same events are short lines for people. That form may change at any time.',
+    ...sections,
+  ].join('\n\n')}\n`;
+}
+
+function eventSection(name: string, { level, trouble, meaning, fields }: Entry<EventName>): string {
+  const loud =
+    trouble === undefined ? `Level ${level}.` : `Level ${level}; ${trouble.level} when ${trouble.when}.`;
+  const rows = Object.entries(fields as Readonly<Record<string, string>>).map(
+    row => `| \`${row[0]}\` | ${row[1]} |`,
+  );
+  return [`## ${name}`, '', `${meaning} ${loud}`, '', '| Field | Meaning |', '|---|---|', ...rows].join('\n');
+}
+
+/** Two tables: the relay's own metrics, then those of the process. */
+export function metricsReference(registry: Registry): string {
+  const metrics = registry.getMetricsAsArray() as unknown as readonly Described[];
+  const own = metrics.filter(({ name }) => name.startsWith('mailrelay_'));
+  const process = metrics.filter(({ name }) => !name.startsWith('mailrelay_'));
+  return `${[
+    '# Metrics',
+    generated,
+    'Served at `/metrics` on `healthCheckPort` in the Prometheus text format. Units are seconds and bytes. Labels are bounded: providers by the configuration (the series of a provider vanish when it leaves the configuration), everything else by the code; no label ever holds an address. What the values of `outcome`, `stage`, `class`, `reason` and `state` mean: see [events](events.md).',
+    metricTable(own),
+    '## The process',
+    'Node.js and the process itself, as prom-client names them.',
+    metricTable(process),
+  ].join('\n\n')}\n`;
+}
+
+interface Described {
+  readonly name: string;
+  readonly help: string;
+  readonly type: string;
+  readonly labelNames: readonly string[];
+  readonly upperBounds?: readonly number[];
+}
+
+function metricTable(metrics: readonly Described[]): string {
+  const rows = metrics.map(({ name, type, labelNames, help, upperBounds }) => {
+    const labels = labelNames.map(label => `\`${label}\``).join(', ') || '–';
+    const bounds = upperBounds === undefined ? '' : ` Buckets up to: ${upperBounds.join(', ')}.`;
+    return `| \`${name}\` | ${type} | ${labels} | ${help}${bounds} |`;
+  });
+  return ['| Name | Type | Labels | Meaning |', '|---|---|---|---|', ...rows].join('\n');
+}
