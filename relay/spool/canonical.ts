@@ -9,20 +9,33 @@ const CRLF = Buffer.from('\r\n');
 
 /** The same bytes with canonical line ends; an empty text stays empty. */
 export async function* canonicalLines(source: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
-  // Whether the last byte seen was a CR not yet passed on.
-  let afterCr = false;
-  let last = LF;
+  const lines = new LineEnds();
   for await (const chunk of source) {
-    if (chunk.length === 0) continue;
-    const text: Buffer = afterCr ? Buffer.concat([Buffer.from([CR]), chunk]) : chunk;
-    afterCr = text[text.length - 1] === CR;
-    const body = afterCr ? text.subarray(0, -1) : text;
-    if (body.length === 0) continue;
-    const lines = isCanonical(body) ? body : repair(body);
-    last = lines[lines.length - 1] ?? last;
-    yield lines;
+    const text = lines.take(chunk);
+    if (text.length > 0) yield text;
   }
-  if (afterCr || last !== LF) yield CRLF;
+  const end = lines.end();
+  if (end.length > 0) yield end;
+}
+
+class LineEnds {
+  /** The last byte seen was a CR, not yet passed on. */
+  #afterCr = false;
+  #last = LF;
+
+  take(chunk: Buffer): Buffer {
+    if (chunk.length === 0) return chunk;
+    const whole = this.#afterCr ? Buffer.concat([Buffer.from([CR]), chunk]) : chunk;
+    this.#afterCr = whole[whole.length - 1] === CR;
+    const text = this.#afterCr ? whole.subarray(0, -1) : whole;
+    const lines = isCanonical(text) ? text : repair(text);
+    this.#last = lines[lines.length - 1] ?? this.#last;
+    return lines;
+  }
+
+  end(): Buffer {
+    return this.#afterCr || this.#last !== LF ? CRLF : Buffer.alloc(0);
+  }
 }
 
 /** Whether each CR has its LF and each LF its CR. */

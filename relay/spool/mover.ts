@@ -17,7 +17,7 @@ import {
 } from './body-files.ts';
 import type { MessageId } from './message.ts';
 import { IN_DATABASE, type Place } from './protocol.ts';
-import { describe, troubleOf } from './trouble.ts';
+import { troubleOf } from './trouble.ts';
 
 export interface Move {
   readonly id: MessageId;
@@ -173,19 +173,20 @@ async function inParallel<T>(
   work: (item: T) => Promise<void>,
 ): Promise<readonly unknown[]> {
   const problems: unknown[] = new Array(items.length).fill(undefined);
-  let next = 0;
+  const queue = items.entries();
   const lane = async () => {
-    while (next < items.length) {
-      const index = next++;
-      const item = items[index] as T;
-      try {
-        await work(item);
-      } catch (error) {
-        if (error instanceof SyncError || troubleOf(error) === 'io') throw error;
-        problems[index] = error ?? new Error(describe(error));
-      }
-    }
+    for (const [index, item] of queue) problems[index] = await problemOf(work(item));
   };
   await Promise.all(Array.from({ length: Math.min(PARALLEL, items.length) }, lane));
   return problems;
+}
+
+async function problemOf(work: Promise<void>): Promise<unknown> {
+  try {
+    await work;
+    return undefined;
+  } catch (error) {
+    if (error instanceof SyncError || troubleOf(error) === 'io') throw error;
+    return error ?? new Error('unknown');
+  }
 }

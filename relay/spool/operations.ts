@@ -107,27 +107,28 @@ export class Operations {
 
   #claim(op: ClaimOp): readonly ClaimedRow[] {
     const { rows, claims, now } = this.#options;
-    const found: ClaimedRow[] = [];
     const candidates =
       op.triedBefore === undefined
         ? rows.due(op.state, op.dueBefore)
         : rows.untried(op.state, op.triedBefore);
-    const chosen: Row[] = [];
-    if (op.limit > 0) {
-      for (const row of candidates) {
-        if (claims.has(row[1])) continue;
-        chosen.push(row);
-        if (chosen.length >= op.limit) break;
-      }
-    }
-    let bytes = 0;
-    for (const row of chosen) {
+    let room = CLAIM_BODY_BYTES;
+    return this.#unclaimed(candidates, op.limit).map(row => {
       claims.take(row[1], now());
-      const body = this.#bodyAtHand(row, CLAIM_BODY_BYTES - bytes);
-      bytes += body?.length ?? 0;
-      found.push({ row, body });
+      const body = this.#bodyAtHand(row, room);
+      room -= body?.length ?? 0;
+      return { row, body };
+    });
+  }
+
+  #unclaimed(candidates: Iterable<Row>, limit: number): readonly Row[] {
+    const chosen: Row[] = [];
+    if (limit <= 0) return chosen;
+    for (const row of candidates) {
+      if (this.#options.claims.has(row[1])) continue;
+      chosen.push(row);
+      if (chosen.length >= limit) break;
     }
-    return found;
+    return chosen;
   }
 
   #bodyAtHand(row: Row, room: number): Uint8Array | undefined {

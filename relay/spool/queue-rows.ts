@@ -1,6 +1,6 @@
 /** Rows of the store as messages, and filters of people as pages of the store. */
-import type { Recipient, StoredMessage } from './message.ts';
-import { FLAG_EIGHT_BIT, FLAG_SMTP_UTF8, type Page, type Row, STATES } from './protocol.ts';
+import type { QueueCounts, QueueState, Recipient, StoredMessage } from './message.ts';
+import { type Counters, FLAG_EIGHT_BIT, FLAG_SMTP_UTF8, type Page, type Row, STATES } from './protocol.ts';
 import type { QueueFilter } from './spool.ts';
 
 export function messageOf(row: Row): StoredMessage {
@@ -36,4 +36,18 @@ export function pageOf(filter: QueueFilter, now: number, limit: number): Page {
 /** Recipients of a message that is to be sent once more: who was given up is pending again. */
 export function revived(recipients: readonly Recipient[]): readonly Recipient[] {
   return recipients.map(one => (one.state === 'delivered' ? one : { ...one, state: 'pending' as const }));
+}
+
+export function countsOf(counters: Counters): QueueCounts {
+  const of = (state: QueueState) => {
+    const code = STATES.indexOf(state);
+    const messages = counters.messages[code] ?? 0;
+    const oldestReceivedAt = counters.oldest[code] ?? 0;
+    return {
+      messages,
+      bytes: counters.bytes[code] ?? 0,
+      ...(oldestReceivedAt > 0 && messages > 0 ? { oldestReceivedAt } : {}),
+    };
+  };
+  return { active: of('active'), failed: of('failed'), held: of('held'), dead: of('dead') };
 }

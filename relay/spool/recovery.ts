@@ -21,7 +21,16 @@ import { bodyDirectory, bodyPath, TEMPORARY } from './body-files.ts';
 import { Counts } from './claims.ts';
 import type { MessageId } from './message.ts';
 import { isMessageId } from './message-id.ts';
-import { DEAD, IN_DATABASE, IN_DEAD, IN_FAILED, NOWHERE, type Place, STATES } from './protocol.ts';
+import {
+  CHUNKS_PER_MESSAGE,
+  DEAD,
+  IN_DATABASE,
+  IN_DEAD,
+  IN_FAILED,
+  NOWHERE,
+  type Place,
+  STATES,
+} from './protocol.ts';
 import type { Rows } from './rows.ts';
 
 const SUFFIX = '.eml';
@@ -68,10 +77,11 @@ class Recovery {
     this.#findMissing();
     const counts = this.#count();
     const [n] = this.#rows.get('SELECT max(n) FROM message') ?? [];
+    const [key] = this.#rows.get('SELECT max(key) FROM chunk') ?? [];
     const [id] = this.#rows.get('SELECT max(id) FROM message') ?? [];
     return {
       counts,
-      nextN: Number(n ?? 0) + 1,
+      nextN: Math.max(Number(n ?? 0), Math.floor(Number(key ?? 0) / CHUNKS_PER_MESSAGE)) + 1,
       lastId: id === null || id === undefined ? undefined : (id as MessageId),
       events: this.#events(counts),
     };
@@ -202,11 +212,15 @@ class Recovery {
       if (last === undefined) return;
       after = Number(last[0]);
       const missing = step.filter(([, id]) => !exists(bodyPath(this.#directory, place, id as MessageId)));
-      if (missing.length > 0) this.#transaction(() => missing.forEach(row => this.#bury(place, row)));
+      if (missing.length > 0) this.#transaction(() => this.#bury(place, missing));
     }
   }
 
-  #bury(place: Place, row: readonly unknown[]): void {
+  #bury(place: Place, rows: readonly (readonly unknown[])[]): void {
+    for (const row of rows) this.#buryOne(place, row);
+  }
+
+  #buryOne(place: Place, row: readonly unknown[]): void {
     const [n, id, recipients, reason] = row as readonly [number, MessageId, string, string];
     const was = place === IN_FAILED ? 'failed' : 'dead';
     const why = `body missing: emails/${was}/${id}.eml is not there`;

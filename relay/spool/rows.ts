@@ -82,7 +82,7 @@ export class Rows {
   }
 
   draftChunk(n: number, sequence: number, data: Uint8Array): void {
-    if (sequence === 0) this.run('INSERT INTO draft (n) VALUES (?)', n);
+    this.run('INSERT OR IGNORE INTO draft (n) VALUES (?)', n);
     this.#insertChunk(n, sequence, data);
   }
 

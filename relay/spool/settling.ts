@@ -58,25 +58,29 @@ export class Settling {
       return undefined;
     }
     if (op.kind === 'revive' && (row[2] !== DEAD || claims.has(op.id))) throw notFound(op.id);
-    const [n, , , from, , , , size] = row;
-    const to = op.kind === 'dead' ? IN_DEAD : IN_FAILED;
-    if (from === to || from === NOWHERE || (op.kind === 'revive' && from === IN_DATABASE)) {
-      this.#conclude(op, row, from);
+    if (staysWhereItIs(op, row[3])) {
+      this.#conclude(op, row, row[3]);
       return undefined;
     }
+    this.#move(op, row, reply);
+    return LATER;
+  }
+
+  #move(op: SettleOp, row: Row, reply: Reply): void {
+    const { rows, claims, batch, mover, now } = this.#options;
+    const [n, id, , from, , , , size] = row;
     // Until the file is there nobody else may touch the message.
-    claims.take(op.id, claims.since(op.id) ?? this.#options.now());
-    this.#options.batch.afterCommit(() => {
-      this.#options.mover.move({
-        id: op.id,
+    claims.take(id, claims.since(id) ?? now());
+    batch.afterCommit(() => {
+      mover.move({
+        id,
         from,
-        to,
+        to: homeOf(op),
         size,
         chunks: () => chunksOf(rows, n),
         done: (place, problem) => this.#moved({ op, row, place, problem }, reply),
       });
     });
-    return LATER;
   }
 
   /** Removes the row and what belongs to it; a file goes after the tombstone is on disk. */
@@ -123,20 +127,18 @@ export class Settling {
 
   /** The row says what is so by now, and the claim ends. */
   #conclude(op: SettleOp, row: Row, place: Place): void {
-    const { rows, counts, claims } = this.#options;
-    const [n, id, before, from, , , , size, , , rounds, reason] = row;
-    const triedAt = claims.since(id) ?? this.#options.now();
-    const dead = op.kind === 'dead' || (place === NOWHERE && op.kind !== 'file');
-    const state = dead ? DEAD : FAILED;
+    const { rows, counts, claims, now } = this.#options;
+    const [n, id, before, from, , , , size, , , rounds] = row;
+    const state = op.kind === 'dead' || place === NOWHERE ? DEAD : FAILED;
     rows.change({
       n,
       state,
       place,
-      recipients: op.kind === 'file' ? row[5] : op.recipients,
+      recipients: op.recipients,
       dueAt: op.dueAt,
-      triedAt: op.kind === 'failed' || op.kind === 'dead' ? triedAt : 0,
+      triedAt: triesMessage(op) ? (claims.since(id) ?? now()) : 0,
       rounds: roundsAfter(op, rounds),
-      reason: place === NOWHERE ? missingReason(op.reason) : op.kind === 'file' ? reason : op.reason,
+      reason: place === NOWHERE ? missingReason(op.reason) : op.reason,
     });
     if (from === IN_DATABASE && place !== IN_DATABASE) rows.deleteChunks(n);
     counts.move(before, state, size);
@@ -157,6 +159,20 @@ export class Settling {
     // An active message is due since it was accepted; its due time doubles as that.
     if (row[2] !== ACTIVE && row[9] > now) this.#options.rows.setDue(row[0], now);
   }
+}
+
+function homeOf(op: SettleOp): Place {
+  return op.kind === 'dead' ? IN_DEAD : IN_FAILED;
+}
+
+/** No file has to move: it is there, it is lost, or it never left the database for want of room. */
+function staysWhereItIs(op: SettleOp, from: Place): boolean {
+  return from === homeOf(op) || from === NOWHERE || (op.kind === 'revive' && from === IN_DATABASE);
+}
+
+/** Whether the settlement ends a round. */
+function triesMessage(op: SettleOp): boolean {
+  return op.kind === 'failed' || op.kind === 'dead';
 }
 
 function roundsAfter(op: SettleOp, rounds: number): number {

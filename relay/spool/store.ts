@@ -58,6 +58,7 @@ export class Store {
   #turning = false;
   #closed = false;
   #strandedAt = 0;
+  #lookTimer: NodeJS.Timeout | undefined;
 
   constructor(parts: StoreParts) {
     const { database, options, step } = parts;
@@ -124,6 +125,7 @@ export class Store {
       await new Promise<void>(resolve => this.#mover.whenIdle(resolve));
     } while (this.#waiting.length > 0);
     this.#closed = true;
+    clearTimeout(this.#lookTimer);
     try {
       if (this.#batch.failure() === undefined) {
         this.#parts.database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
@@ -163,6 +165,7 @@ export class Store {
     this.#events = [];
     const oldest = closed ? this.#oldest : this.#lookUpOldest();
     const counters = this.#parts.counts.with(oldest);
+    if (!closed) this.#lookAgainLater();
     this.#parts.report({
       type: 'answers',
       answers,
@@ -171,6 +174,19 @@ export class Store {
       failure: this.#batch.failure(),
       closed,
     });
+  }
+
+  /** The ages told with the last batch of a burst may be those of its beginning. */
+  #lookAgainLater(): void {
+    if (this.#lookTimer !== undefined) return;
+    this.#lookTimer = setTimeout(() => {
+      this.#lookTimer = undefined;
+      if (this.#closed) return;
+      const counters = this.counters();
+      const failure = this.#batch.failure();
+      this.#parts.report({ type: 'answers', answers: [], counters, events: [], failure, closed: false });
+    }, OLDEST_EVERY_MS);
+    this.#lookTimer.unref();
   }
 
   #lookUpOldest(): readonly number[] {
