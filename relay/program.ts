@@ -16,7 +16,7 @@ import { Delivery } from './delivery/delivery.ts';
 import { type Listener, openListener } from './inbound/listener.ts';
 import { adminOperations } from './operations.ts';
 import { openSpool } from './spool/open.ts';
-import type { Spool } from './spool/spool.ts';
+import type { OpenSpool } from './spool/settings.ts';
 import type { Emit } from './telemetry/events.ts';
 import { createLog, type Log, type LogFormat } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
@@ -35,7 +35,7 @@ export interface RelayOptions {
 /** The parts of a running relay. */
 export interface RelayParts {
   readonly live: LiveConfig;
-  readonly spool: Spool;
+  readonly spool: OpenSpool;
   readonly delivery: Delivery;
   readonly listener: Listener;
 }
@@ -161,7 +161,7 @@ export class Relay {
     this.emit({ event: 'started', message: `accepting mail on ${host}:${port}` });
   }
 
-  async #openSpool(config: RelayConfig, live: LiveConfig): Promise<Spool> {
+  async #openSpool(config: RelayConfig, live: LiveConfig): Promise<OpenSpool> {
     try {
       return await openSpool({
         directory: join(config.dataDir, 'emails'),

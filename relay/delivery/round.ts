@@ -110,12 +110,32 @@ export class Round {
   }
 
   async #visit(name: string): Promise<Leave> {
+    if (this.#tooLarge(name)) return 'done';
     const batches = this.#batches(name);
     for (let batch = batches.shift(); batch !== undefined; batch = batches.shift()) {
       const leave = await this.#carry(name, batch, batches);
       if (leave !== 'done') return leave;
     }
     return 'done';
+  }
+
+  /** Larger than this provider is to be offered: refused on its behalf, as by EHLO SIZE (RFC 1870). */
+  #tooLarge(name: string): boolean {
+    const limit = this.#provider(name)?.config.limits.maxMessageBytes;
+    const { size } = this.#message;
+    if (limit === undefined || size <= limit) return false;
+    const open = this.#ledger.open();
+    const message = `the message has ${size} bytes, limits.maxMessageBytes of ${name} is ${limit}`;
+    const report: TransactionReport = {
+      recipients: open.map(() => undefined),
+      failure: { stage: 'mail', fault: 'not-offered', message },
+      unanswered: false,
+    };
+    const { recipients } = judgeTransaction(report, []);
+    const outcomes = open.map((index, at) => ({ index, outcome: recipients[at]! }));
+    this.#ledger.apply(name, this.#deps.now(), outcomes);
+    this.#route.leave(name, message);
+    return true;
   }
 
   /** Transactions of at most the provider's recipient limit each. */
