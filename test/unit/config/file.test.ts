@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { compile } from '../../../relay/config/compile.ts';
@@ -208,6 +209,57 @@ describe('keys of the original program without effect', () => {
       'dkim: has no effect: messages are passed on unchanged; let the provider or the application sign them',
       'security.logAllEmails: has no effect: every attempt is logged, message content never',
     ]);
+  });
+});
+
+describe('whole files', () => {
+  test('of the original program are read; AUTH without TLS must be allowed by name', () => {
+    const file = {
+      smtpHost: '127.0.0.1',
+      smtpPort: 25,
+      defaultUsername: 'noreply@example.com',
+      defaultPassword: 'sesame',
+      directDelivery: { enabled: false },
+      forwardSMTP: true,
+      forwardHost: 'smtp.example.com',
+      forwardPort: 587,
+      forwardUsername: 'me@example.com',
+      forwardPassword: 'sesame',
+      forwardSSL: false,
+      batchSize: 20,
+      batchDelay: 1000,
+      enableHealthCheck: true,
+      healthCheckPort: 8025,
+      rateLimits: { enabled: true, maxPerHour: 500, maxPerDay: 2000 },
+      security: { allowLocalOnly: true, logAllEmails: false, requireAuth: true },
+    };
+    assert.match(refused(file).join(), /^listener\.tls: must be given, since authentication is required/);
+    const config = compiled({ ...file, listener: { auth: { allowClearText: true } } });
+    assert.deepEqual(
+      [
+        config.listener.host,
+        config.listener.port,
+        config.listener.requireAuth,
+        config.listener.accounts.length,
+      ],
+      ['127.0.0.1', 25, true, 1],
+    );
+    assert.deepEqual(config.listener.allowedNetworks, ['127.0.0.0/8', '::1/128']);
+    assert.deepEqual(config.listener.senderRates, { maxPerHour: 500, maxPerDay: 2000 });
+    assert.deepEqual(
+      config.warnings.map(warning => warning.split(':')[0]),
+      ['batchSize', 'batchDelay', 'listener.auth.allowClearText'],
+    );
+  });
+
+  test('shown in docs/configuration.md can be used as they stand', () => {
+    const page = readFileSync(new URL('../../../docs/configuration.md', import.meta.url), 'utf8');
+    const examples = [...page.matchAll(/```json\n(.*?)```/gs)];
+    assert.ok(examples.length > 0);
+    for (const [, text = ''] of examples) {
+      const outside = { files: { 'secrets/primary': 'sesame' }, env: { BACKUP_PASSWORD: 'sesame' } };
+      assert.deepEqual(compiled(text, outside).warnings, []);
+    }
   });
 });
 

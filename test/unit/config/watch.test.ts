@@ -64,6 +64,8 @@ async function follow(
   const onChange = (config: RelayConfig) => changes.push(config);
   const live = await openConfig({ path, env: {}, report, onChange, settleMs: 20, pollMs: never, ...more });
   t.after(() => live.close());
+  // Past the second look that follows the start of a watch: from here on only events tell.
+  await new Promise(resolve => setTimeout(resolve, 60));
   const until = (holds: () => boolean) =>
     new Promise<void>((resolve, reject) => {
       // The watches of the relay do not keep the process alive; this does.
@@ -94,6 +96,23 @@ describe('a configuration that is followed', () => {
     write(path, one({ host: 'b' }));
     await until(() => host(live) === 'b');
     assert.deepEqual(changes, [live.current()]);
+  });
+
+  test('changes also when that happens between the first look and the first watch', async t => {
+    const path = join(scratch(t), 'config.json');
+    write(path, one({ host: 'a' }));
+    const changed = new Promise<RelayConfig>((resolve, reject) => {
+      const report = { loaded: () => write(path, one({ host: 'b' })), rejected() {} };
+      const options = { path, env: {}, report, onChange: resolve, settleMs: 20, pollMs: never };
+      const patience = setTimeout(() => reject(new Error('it was not seen within 10 s')), 10_000);
+      openConfig(options).then(live => {
+        t.after(() => {
+          clearTimeout(patience);
+          live.close();
+        });
+      }, reject);
+    });
+    assert.equal((await changed).providers[0]?.host, 'b');
   });
 
   test('may be named by a path relative to the working directory', async t => {
