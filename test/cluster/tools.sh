@@ -115,16 +115,16 @@ pause() { made pause make_pause "$(contents "$here/pause.c")" | archive_in; }
 make_base() {
   need buildah buildah
   need debootstrap debootstrap
-  debootstrap --variant=minbase --include=ca-certificates bookworm "$1/tree" > "$1/debootstrap.log" 2>&1 || { tail -n 20 "$1/debootstrap.log"; return 1; }
+  debootstrap --variant=minbase --include=ca-certificates,libatomic1,libstdc++6 bookworm "$1/tree" > "$1/debootstrap.log" 2>&1 || { tail -n 20 "$1/debootstrap.log"; return 1; }
   rm -rf "$1"/tree/var/{cache/apt,lib/apt/lists,log}/* "$1"/tree/usr/share/{doc,man,info,locale}/*
   install -m 755 "$repository/node_modules/node/bin/node" "$1/tree/usr/local/bin/node"
   image_from_tree "$1" "$1/tree" localhost/node:26 --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --cmd node
   rm -rf "$1/tree"
   archive "$1" localhost/node:26
 }
-base() { made base make_base "$(cat "$repository/node_modules/node/package.json")" | archive_in; }
+base() { made base make_base "$(declare -f make_base)" "$(cat "$repository/node_modules/node/package.json")" | archive_in; }
 
-make_relay() {
+make_relay() { # needs `npm ci`, for the bundler and the base image's Node.js
   need buildah buildah
   mkdir "$1/context"
   cp -r "$repository/Dockerfile" "$repository/dist" "$1/context"
@@ -133,7 +133,7 @@ make_relay() {
   rm -rf "$1/context"
   archive "$1" localhost/mailrelay:test
 }
-relay() {
+relay() { # needs `npm ci`, for the bundler and the base image's Node.js
   relay_base=$(base)
   "$repository/node_modules/.bin/node" "$repository/bundle.ts" >&2
   made relay make_relay "$relay_base" "$(contents "$repository/Dockerfile" "$repository"/dist/*)" | archive_in
