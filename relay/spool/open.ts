@@ -10,7 +10,7 @@ export type { OpenSpool, SpoolOptions, SpoolSettings } from './settings.ts';
 
 const MEGABYTE = 1024 * 1024;
 /** Big enough for a batch of deletions, small beside the reserve. */
-const BALLAST_BYTES = 8 * MEGABYTE;
+const BALLAST_BYTES = 4 * MEGABYTE;
 
 /** A bundle has the thread's program beside it under this name. */
 function workerUrl(): URL {

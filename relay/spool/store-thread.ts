@@ -110,4 +110,5 @@ function serve(port: MessagePort, opened: Opened, service: Service): void {
     port.close();
   };
   service.report({ type: 'ready', nextN, lastId, counters: store.counters(), events });
+  setImmediate(() => store.prepareForFullDisk());
 }

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Disk, reserveBytes } from '../../../relay/spool/disk.ts';
+import type { RelayEvent } from '../../../relay/telemetry/events.ts';
+import { scene } from './fixture.ts';
+
+const MB = 1024 * 1024;
+const GB = 1024 * MB;
+
+describe('the reserve', () => {
+  const cases: readonly [string, number, number, number | undefined, number][] = [
+    ['is what was asked for', 100 * GB, 25 * MB, 7, 7],
+    ['is 5 % of an ordinary disk', 20 * GB, 25 * MB, undefined, GB],
+    ['is two of the largest messages where that is more', 400 * MB, 25 * MB, undefined, 50 * MB],
+    ['is never more than a quarter of a small volume', 100 * MB, 25 * MB, undefined, 25 * MB],
+    ['stops growing on a very large disk', 10_000 * GB, 25 * MB, undefined, 2 * GB],
+  ];
+  for (const [title, total, message, asked, expected] of cases) {
+    test(title, () => assert.equal(reserveBytes(total, message, asked), expected));
+  }
+});
+
+describe('the watch over the disk', () => {
+  test('says once that room is low and once that it is back, with some room between', async () => {
+    const events: RelayEvent[] = [];
+    let freeBytes = 2000;
+    const disk = new Disk({
+      look: async () => ({ freeBytes, totalBytes: 10_000 }),
+      maxMessageBytes: 10,
+      reserveBytes: 1000,
+      emit: event => events.push(event),
+    });
+    const seen: boolean[] = [];
+    for (freeBytes of [2000, 999, 900, 1050, 1100, 1001, 999]) {
+      await disk.look();
+      seen.push(disk.state().low);
+    }
+    assert.deepEqual(seen, [false, true, true, true, false, false, true]);
+    assert.deepEqual(
+      events.map(event => event.event),
+      ['disk-low', 'disk-recovered', 'disk-low'],
+    );
+  });
+
+  test('keeps its last answer when the volume cannot be asked', async () => {
+    let fails = false;
+    const disk = new Disk({
+      look: async () => {
+        if (fails) throw new Error('gone');
+        return { freeBytes: 5, totalBytes: 10 };
+      },
+      maxMessageBytes: 1,
+      reserveBytes: 1,
+      emit: () => undefined,
+    });
+    await disk.look();
+    fails = true;
+    await disk.look();
+    assert.equal(disk.state().freeBytes, 5);
+  });
+
+  test('makes begin() refuse, and a lower reserve makes it accept again at once', async t => {
+    const { open } = await scene(t);
+    const spool = await open({ reserveBytes: 1e15 });
+    assert.throws(() => spool.begin(), { name: 'SpoolError', kind: 'disk-full' });
+    spool.configure({
+      maxMessageBytes: 1000,
+      reserveBytes: 0,
+      retention: { ageMs: 1, maxMessages: 1, maxBytes: 1 },
+    });
+    spool.begin().abort();
+  });
+});
