@@ -255,6 +255,7 @@ export class Provider {
       failure,
       verdict,
       tryNumber,
+      tries: this.#deps.retry().attempts,
       durationMs: this.#deps.now() - startedAt,
       retryInMs,
     });

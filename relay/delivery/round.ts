@@ -224,7 +224,13 @@ export class Round {
     );
     this.#tellHealth(provider, outcome);
     const delayMs = this.#delay(provider, done.retry, attempt);
-    tellAttempt(this.#deps.emit, { ...attempt, message: this.#message, now: this.#deps.now(), delayMs });
+    tellAttempt(this.#deps.emit, {
+      ...attempt,
+      tries: this.#deps.settings().retry.attempts,
+      message: this.#message,
+      now: this.#deps.now(),
+      delayMs,
+    });
     const { ended } = outcome;
     if (ended?.failure.fault === 'local') {
       this.#localFailure = ended.failure.message;

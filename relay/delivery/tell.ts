@@ -7,16 +7,18 @@ import type { StoredMessage } from '../spool/message.ts';
 import type { Settlement } from '../spool/spool.ts';
 import type { Attempt, Emit } from '../telemetry/events.ts';
 import type { Failure, Reply, Stage } from './failure.ts';
-import { replyText, type TransactionOutcome } from './outcome.ts';
+import type { TransactionOutcome } from './outcome.ts';
 import type { Provider } from './provider.ts';
 import type { TransactionReport } from './session.ts';
-import { describe, type Verdict } from './verdict.ts';
+import type { Verdict } from './verdict.ts';
 
 export interface AttemptMade {
   readonly provider: Provider;
   readonly message: StoredMessage;
   readonly indexes: readonly number[];
   readonly tryNumber: number;
+  /** How many there are in a round. */
+  readonly tries: number;
   readonly startedAt: number;
   readonly now: number;
   readonly report: TransactionReport;
@@ -29,13 +31,14 @@ export function tellAttempt(emit: Emit, made: AttemptMade): void {
   const { provider, report, outcome } = made;
   const blamed = blame(outcome);
   const reply = report.accepted ?? blamed?.failure.reply;
-  const text = reply === undefined ? blamed?.failure.message : replyText(reply);
+  const text = reply?.text ?? blamed?.failure.message;
   const attempt: Attempt = {
     event: 'attempt',
     id: made.message.id,
     provider: provider.name,
     host: provider.config.host,
     try: made.tryNumber,
+    tries: made.tries,
     recipients: made.indexes.length,
     stage: stageOf(report, blamed),
     outcome: outcome.result,
@@ -56,6 +59,7 @@ export function tellOpenFailed(
     readonly failure: Failure;
     readonly verdict: Verdict;
     readonly tryNumber: number;
+    readonly tries: number;
     readonly durationMs: number;
     readonly retryInMs: number | undefined;
   },
@@ -66,13 +70,14 @@ export function tellOpenFailed(
     provider: config.name,
     host: config.host,
     try: told.tryNumber,
+    tries: told.tries,
     recipients: 0,
     stage: failure.stage,
     outcome: 'failed',
     class: verdict.class,
     durationMs: told.durationMs,
     ...withReply(failure.reply),
-    reply: describe(failure),
+    reply: failure.reply?.text ?? failure.message,
     ...(retryInMs === undefined ? {} : { retryInMs }),
   });
 }
