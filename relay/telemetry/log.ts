@@ -7,7 +7,7 @@
 import { type DestinationStream, pino } from 'pino';
 import { type Level, levelOf } from './catalogue.ts';
 import type { Emit, RelayEvent } from './events.ts';
-import { printable, redacted, secretForms } from './printable.ts';
+import { printable, redacted, secretPattern } from './printable.ts';
 import { textLine } from './text-line.ts';
 
 export type LogFormat = 'json' | 'text';
@@ -56,17 +56,17 @@ export function createLog(options: LogOptions): Log {
   const stream: DestinationStream = (target ?? options.stream) as DestinationStream;
   const write = options.format === 'text' ? textWriter(stream, now) : jsonWriter(stream, now);
   let threshold = rank[options.level];
-  let forms = secretForms(options.secrets ?? []);
+  let pattern = secretPattern(options.secrets ?? []);
   let closed = false;
   return {
     emit(event) {
       if (closed) return;
       const level = levelOf(event);
-      if (rank[level] >= threshold) write(level, safe(event, forms));
+      if (rank[level] >= threshold) write(level, safe(event, pattern));
     },
     configure(change) {
       if (change.level !== undefined) threshold = rank[change.level];
-      if (change.secrets !== undefined) forms = secretForms(change.secrets);
+      if (change.secrets !== undefined) pattern = secretPattern(change.secrets);
     },
     async close() {
       if (closed) return;
@@ -108,7 +108,7 @@ function jsonWriter(stream: DestinationStream, now: () => number): Write {
     {
       level: 'debug',
       base: null,
-      timestamp: () => `,"time":"${new Date(now()).toISOString()}"`,
+      timestamp: isoTime(now),
       formatters: { level: label => ({ level: label }) },
     },
     stream,
@@ -116,18 +116,32 @@ function jsonWriter(stream: DestinationStream, now: () => number): Write {
   return (level, event) => logger[level](event);
 }
 
+/** Formatting a time costs as much as the rest of a line; busy milliseconds share it. */
+function isoTime(now: () => number): () => string {
+  let at = Number.NaN;
+  let text = '';
+  return () => {
+    const ms = now();
+    if (ms !== at) text = `,"time":"${new Date(ms).toISOString()}"`;
+    at = ms;
+    return text;
+  };
+}
+
 function textWriter(stream: DestinationStream, now: () => number): Write {
   return (level, event) => stream.write(`${textLine(event, level, new Date(now()))}\n`);
 }
 
 /** The event with every text made safe to print. */
-function safe(event: RelayEvent, forms: readonly string[]): RelayEvent {
-  const result: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(event)) {
+function safe(event: RelayEvent, pattern: RegExp | undefined): RelayEvent {
+  const result: Record<string, unknown> = { ...event };
+  for (const key of Object.keys(result)) {
+    const value = result[key];
     const limit = key === 'reply' ? replyLimit : textLimit;
-    if (typeof value === 'string') result[key] = printable(redacted(value, forms), limit);
-    else if (Array.isArray(value)) result[key] = value.map(v => printable(redacted(String(v), forms), limit));
-    else result[key] = value;
+    if (typeof value === 'string') result[key] = printable(redacted(value, pattern), limit);
+    else if (Array.isArray(value)) {
+      result[key] = value.map(item => printable(redacted(String(item), pattern), limit));
+    }
   }
   return result as unknown as RelayEvent;
 }

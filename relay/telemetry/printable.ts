@@ -26,12 +26,11 @@ function escaped(character: string): string {
 const shortestBase64 = 8;
 
 /**
- * The forms in which a server may echo each secret, longest first: as it is,
- * and the base64 of it at each of the three places it can have in a longer
+ * Finds each secret in the forms in which a server may echo it: as it is, and the base64 of it at each of the three places it can have in a longer
  * text (AUTH PLAIN sends it behind the user name). Secrets under 4 characters
  * are left out.
  */
-export function secretForms(secrets: readonly string[]): readonly string[] {
+export function secretPattern(secrets: readonly string[]): RegExp | undefined {
   const forms = new Set<string>();
   for (const secret of secrets.filter(secret => secret.length >= shortestSecret)) {
     forms.add(secret);
@@ -39,7 +38,10 @@ export function secretForms(secrets: readonly string[]): readonly string[] {
     for (const offset of [0, 1, 2]) forms.add(base64Inside(Buffer.from(secret), offset));
   }
   forms.delete('');
-  return [...forms].sort((a, b) => b.length - a.length);
+  if (forms.size === 0) return undefined;
+  // Longest first, for the first alternative that fits wins.
+  const alternatives = [...forms].sort((a, b) => b.length - a.length).map(form => RegExp.escape(form));
+  return new RegExp(alternatives.join('|'), 'g');
 }
 
 /** The base64 digits that depend on `secret` alone when it stands `offset` bytes behind a multiple of three. */
@@ -49,9 +51,7 @@ function base64Inside(secret: Buffer, offset: number): string {
   return inside.length < shortestBase64 ? '' : inside;
 }
 
-/** `text` with every one of `forms` replaced by «redacted». */
-export function redacted(text: string, forms: readonly string[]): string {
-  let result = text;
-  for (const form of forms) if (result.includes(form)) result = result.replaceAll(form, '«redacted»');
-  return result;
+/** `text` with everything that `pattern` finds replaced by «redacted». */
+export function redacted(text: string, pattern: RegExp | undefined): string {
+  return pattern === undefined ? text : text.replace(pattern, '«redacted»');
 }

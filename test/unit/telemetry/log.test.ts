@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { catalogue } from '../../../relay/telemetry/catalogue.ts';
 import type { RelayEvent } from '../../../relay/telemetry/events.ts';
 import { createLog, type LogOptions } from '../../../relay/telemetry/log.ts';
-import { printable, redacted, secretForms } from '../../../relay/telemetry/printable.ts';
+import { printable, redacted, secretPattern } from '../../../relay/telemetry/printable.ts';
 import { accepted, attempt, everyEvent } from './events.ts';
 
 const noon = Date.parse('2026-01-31T12:00:01.234Z');
@@ -184,7 +184,7 @@ describe('printable and redacted', () => {
   });
 
   test('find a password in what AUTH PLAIN sends, whatever the length of the user name', () => {
-    const forms = secretForms(['correct horse']);
+    const forms = secretPattern(['correct horse']);
     for (const user of ['a', 'ab', 'abc', 'abcd']) {
       const plain = Buffer.from(`\0${user}\0correct horse`).toString('base64');
       const left = Buffer.from(redacted(plain, forms).replace('«redacted»', ''), 'base64').toString('latin1');
@@ -194,7 +194,7 @@ describe('printable and redacted', () => {
   });
 
   test('ignore secrets too short to protect anything', () => {
-    assert.equal(redacted('a cat', secretForms(['a', 'cat'])), 'a cat');
-    assert.equal(redacted('abcd', secretForms(['abcd'])), '«redacted»');
+    assert.equal(redacted('a cat', secretPattern(['a', 'cat'])), 'a cat');
+    assert.equal(redacted('abcd', secretPattern(['abcd'])), '«redacted»');
   });
 });
