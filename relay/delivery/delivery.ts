@@ -22,13 +22,22 @@ export interface DeliveryDeps {
   readonly random: () => number;
 }
 
+/** A second store that is being emptied: another relay's, which is gone. */
+export interface Adopted {
+  /** Stops sending from it. Resolves when none of its messages is on a round. */
+  stop(): Promise<void>;
+}
+
 export class Delivery {
   readonly #providers: ProviderSet;
-  readonly #scheduler: Scheduler;
+  readonly #deps: DeliveryDeps;
+  /** Its own store's first, then those adopted. */
+  readonly #schedulers: Scheduler[] = [];
   #config: RelayConfig;
 
   constructor(config: RelayConfig, deps: DeliveryDeps) {
     this.#config = config;
+    this.#deps = deps;
     this.#providers = new ProviderSet({
       openSession: deps.openSession,
       emit: deps.emit,
@@ -37,31 +46,16 @@ export class Delivery {
       random: deps.random,
       retry: () => this.#config.retry,
       rules: () => this.#config.replyRules,
-      recovered: ({ name }) => this.#scheduler.drain(`provider ${name} is back`),
-    });
-    this.#scheduler = new Scheduler({
-      spool: deps.spool,
-      emit: deps.emit,
-      now: deps.now,
-      random: deps.random,
-      settings: () => this.#config,
-      providers: () => this.#providers.all,
-      bounce: async (message, recipients) => {
-        if (this.#config.resend.bounces) {
-          await sendBounce(message, recipients, {
-            spool: deps.spool,
-            hostname: this.#config.listener.hostname,
-            now: deps.now,
-          });
-        }
-      },
+      recovered: ({ name }) => this.drain(`provider ${name} is back`),
     });
     this.#providers.configure(config.providers);
+    this.#schedulers.push(this.#schedule(deps.spool));
   }
 
   /** Begins sending, unless the configuration holds mail back. */
   start(): void {
-    if (this.#config.forwarding) this.#scheduler.resume();
+    if (!this.#config.forwarding) return;
+    for (const scheduler of this.#schedulers) scheduler.resume();
   }
 
   /** Takes over a new configuration, live. */
@@ -70,31 +64,31 @@ export class Delivery {
     this.#config = config;
     const changed = this.#providers.configure(config.providers);
     if (!config.forwarding) {
-      this.#scheduler.pause();
+      for (const scheduler of this.#schedulers) scheduler.pause();
       this.#providers.interrupt();
       return;
     }
-    this.#scheduler.resume();
+    this.start();
     if (changed || !wasForwarding) this.drain('the configuration changed');
   }
 
   /** Sends everything that waits in emails/failed now. */
   drain(reason: string): void {
-    this.#scheduler.drain(reason);
+    for (const scheduler of this.#schedulers) scheduler.drain(reason);
   }
 
   /** Messages were made due, released or imported: looks at the store again. */
   look(): void {
-    this.#scheduler.look();
+    for (const scheduler of this.#schedulers) scheduler.look();
   }
 
   get running(): number {
-    return this.#scheduler.running;
+    return this.#schedulers.reduce((sum, { running }) => sum + running, 0);
   }
 
   /** Why nothing is sent although it should be; undefined = all is well. */
   get broken(): string | undefined {
-    return this.#scheduler.broken;
+    return this.#schedulers.find(({ broken }) => broken !== undefined)?.broken;
   }
 
   providers(): ProviderStatus[] {
@@ -111,11 +105,44 @@ export class Delivery {
    * cut. What was not settled stays in the spool as it was.
    */
   async stop(deadlineMs: number): Promise<void> {
-    this.#scheduler.pause();
+    for (const scheduler of this.#schedulers) scheduler.pause();
     this.#providers.close();
     const deadline = setTimeout(() => this.#providers.destroy(), deadlineMs);
-    await this.#scheduler.settled();
+    await Promise.all(this.#schedulers.map(scheduler => scheduler.settled()));
     clearTimeout(deadline);
     this.#providers.destroy();
+  }
+
+  /** Sends from another store as well, everything in it at once, until told to stop. */
+  adopt(spool: Spool): Adopted {
+    const scheduler = this.#schedule(spool);
+    this.#schedulers.push(scheduler);
+    if (this.#config.forwarding) {
+      scheduler.resume();
+      scheduler.drain('the relay it belonged to is gone');
+    }
+    return {
+      stop: async () => {
+        scheduler.pause();
+        await scheduler.settled();
+        this.#schedulers.splice(this.#schedulers.indexOf(scheduler), 1);
+      },
+    };
+  }
+
+  #schedule(spool: Spool): Scheduler {
+    const { emit, now, random } = this.#deps;
+    return new Scheduler({
+      spool,
+      emit,
+      now,
+      random,
+      settings: () => this.#config,
+      providers: () => this.#providers.all,
+      bounce: async (message, recipients) => {
+        if (!this.#config.resend.bounces) return;
+        await sendBounce(message, recipients, { spool, hostname: this.#config.listener.hostname, now });
+      },
+    });
   }
 }

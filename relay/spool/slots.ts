@@ -1,0 +1,89 @@
+/**
+ * A volume shared by several relays: each takes one directory of its own below
+ * it, slot-0, slot-1 …, the first that nobody owns. A slot whose relay is gone
+ * is free for the next one, mail on board included. Ownership itself is the
+ * spool's (owner.ts).
+ */
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { OpenSpool } from './settings.ts';
+import { SpoolError } from './spool.ts';
+
+/** More relays than this on one volume are a mistake. */
+const MAX_SLOTS = 1000;
+const SLOT = /^slot-\d{1,3}$/;
+
+/** Opens the spool in the given directory; rejects with SpoolError 'owned' when another process has it. */
+export type OpenIn = (directory: string) => Promise<OpenSpool>;
+
+export interface Slot {
+  readonly name: string;
+  readonly spool: OpenSpool;
+}
+
+/** Takes the first free slot below `root`. Rejects with what open() says other than 'owned'. */
+export async function takeSlot(root: string, open: OpenIn): Promise<Slot> {
+  for (let n = 0; n < MAX_SLOTS; n += 1) {
+    const name = `slot-${n}`;
+    const spool = await openFree(join(root, name, 'emails'), open);
+    if (spool !== undefined) return { name, spool };
+  }
+  throw new SpoolError('owned', `${root}: all ${MAX_SLOTS} slots are owned by other relays`);
+}
+
+/** Looks for slots with mail that nobody owns any more. */
+export class AbandonedSlots {
+  readonly #root: string;
+  readonly #open: OpenIn;
+  /** When the database of a slot that was found empty had last changed. */
+  readonly #seenEmpty = new Map<string, number>();
+
+  constructor(root: string, open: OpenIn) {
+    this.#root = root;
+    this.#open = open;
+  }
+
+  /** Opens one abandoned slot that has mail to send, or none. `taken`: names not to look at. */
+  async next(taken: ReadonlySet<string>): Promise<Slot | undefined> {
+    const names = (await readdir(this.#root)).filter(name => SLOT.test(name) && !taken.has(name)).sort();
+    for (const name of names) {
+      const slot = await this.#look(name);
+      if (slot !== undefined) return slot;
+    }
+    return undefined;
+  }
+
+  async #look(name: string): Promise<Slot | undefined> {
+    const directory = join(this.#root, name, 'emails');
+    const changedAt = await lastChange(join(directory, 'queue.db'));
+    if (changedAt === undefined || this.#seenEmpty.get(name) === changedAt) return undefined;
+    const spool = await openFree(directory, this.#open);
+    if (spool === undefined) return undefined;
+    if (hasMailToSend(spool)) return { name, spool };
+    await spool.close();
+    this.#seenEmpty.set(name, (await lastChange(join(directory, 'queue.db'))) ?? 0);
+    return undefined;
+  }
+}
+
+/** Something in it is still to be sent; held and dead mail waits for people, not for a relay. */
+export function hasMailToSend(spool: OpenSpool): boolean {
+  const { active, failed } = spool.counts();
+  return active.messages + failed.messages > 0;
+}
+
+async function openFree(directory: string, open: OpenIn): Promise<OpenSpool | undefined> {
+  try {
+    return await open(directory);
+  } catch (error) {
+    if (error instanceof SpoolError && error.kind === 'owned') return undefined;
+    throw error;
+  }
+}
+
+async function lastChange(path: string): Promise<number | undefined> {
+  return stat(path).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => undefined,
+  );
+}
