@@ -97,7 +97,7 @@ export function readSelection(given: Readonly<Record<string, unknown>>): QueueFi
 
 /** A filter in a query string. A field given twice is refused. */
 export function readQuery(query: URLSearchParams): QueueFilter {
-  const given: Record<string, unknown> = {};
+  const given: Record<string, unknown> = Object.create(null);
   for (const [field, value] of query) {
     if (Object.hasOwn(given, field)) throw new HttpError(400, `${field} is given twice`);
     given[field] = field === 'limit' && /^\d{1,9}$/.test(value) ? Number(value) : value;

@@ -185,6 +185,8 @@ function fail(response: ServerResponse, error: unknown, options: HttpOptions): v
   const text =
     known?.message ?? `the operation failed: ${error instanceof Error ? error.message : String(error)}`;
   response.statusCode = known?.status ?? 500;
+  // The handler may have said how long the answer was going to be.
+  response.removeHeader('Content-Length');
   response.setHeader('Connection', 'close');
   response.setHeader('Content-Type', 'application/json');
   response.end(`${JSON.stringify({ error: text, ...known?.details })}\n`);
