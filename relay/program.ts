@@ -153,6 +153,7 @@ export class Relay {
     );
     this.#parts = { live, spool, delivery, listener };
     await this.#openEndpoints(config);
+    if (live.current() !== config) this.#reconfigure(live.current());
     delivery.start();
     this.#sweep = setInterval(() => void this.#sweepDead(), SWEEP_MS);
     this.#sweep.unref();
@@ -226,7 +227,9 @@ export class Relay {
   }
 
   #reconfigure(config: RelayConfig): void {
-    const { delivery, listener, spool } = this.parts;
+    // Still opening: #open takes over what is current when it is done.
+    if (this.#parts === undefined) return;
+    const { delivery, listener, spool } = this.#parts;
     listener.reconfigure(config.listener);
     spool.configure(spoolLimits(config));
     delivery.reconfigure(config);

@@ -196,6 +196,11 @@ export const catalogue: Catalogue = {
     meaning: 'The store was opened and what an earlier process left was taken up again.',
     fields: spoolFields,
   },
+  'spool-adopted': {
+    level: 'info',
+    meaning: 'On a shared volume: the mail of a relay that is gone is sent by this one.',
+    fields: spoolFields,
+  },
   'spool-failed': {
     level: 'error',
     meaning:

@@ -166,6 +166,7 @@ export interface ConfigRejected {
 export interface SpoolEvent {
   readonly event:
     | 'spool-recovered'
+    | 'spool-adopted'
     | 'spool-failed'
     | 'spool-quarantined'
     | 'disk-low'

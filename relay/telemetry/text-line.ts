@@ -40,6 +40,7 @@ const lines: Lines = {
   ],
   'config-rejected': e => ['config', `refused, the one before stays: ${e.errors.join('; ')}`],
   'spool-recovered': spool,
+  'spool-adopted': spool,
   'spool-failed': spool,
   'spool-quarantined': spool,
   'disk-low': spool,

@@ -70,6 +70,7 @@ export const everyEvent: readonly RelayEvent[] = [
   { event: 'config-loaded', fingerprint: 'abcdef0123456789', providers: ['primary'], warnings: [] },
   { event: 'config-rejected', errors: ['forwardProviders[0].port: must be 1 to 65535'] },
   { event: 'spool-recovered', message: '3 messages', count: 3 },
+  { event: 'spool-adopted', message: 'slot-1', count: 3 },
   { event: 'spool-failed', message: 'fsync: EIO' },
   { event: 'spool-quarantined', message: 'x.eml', count: 1 },
   { event: 'disk-low', message: '1 MB free' },
