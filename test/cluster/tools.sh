@@ -127,7 +127,8 @@ base() { made base make_base "$(declare -f make_base)" "$(cat "$repository/node_
 make_relay() { # needs `npm ci`, for the bundler and the base image's Node.js
   need buildah buildah
   mkdir "$1/context"
-  cp -r "$repository/Dockerfile" "$repository/dist" "$1/context"
+  cp "$repository/Dockerfile" "$1/context"
+  cp -r "$relay_dist" "$1/context/dist"
   images "$1" pull -q "docker-archive:$relay_base" > /dev/null
   images "$1" build -q --isolation chroot --pull-never --build-arg BASE_IMAGE=localhost/node:26 -t localhost/mailrelay:test "$1/context"
   rm -rf "$1/context"
@@ -135,8 +136,10 @@ make_relay() { # needs `npm ci`, for the bundler and the base image's Node.js
 }
 relay() { # needs `npm ci`, for the bundler and the base image's Node.js
   relay_base=$(base)
-  "$repository/node_modules/.bin/node" "$repository/bundle.ts" >&2
-  made relay make_relay "$relay_base" "$(contents "$repository/Dockerfile" "$repository"/dist/*)" | archive_in
+  relay_dist=$(mktemp -d)
+  trap 'rm -rf "$relay_dist"' EXIT
+  "$repository/node_modules/.bin/node" "$repository/bundle.ts" "$relay_dist" >&2
+  made relay make_relay "$relay_base" "$(contents "$repository/Dockerfile" "$relay_dist"/*)" | archive_in
 }
 
 case ${1-} in

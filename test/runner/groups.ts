@@ -1,0 +1,93 @@
+/**
+ * The groups that the tests are run in, in this order, and what each needs. Every
+ * test file is in exactly one: one that no group names is in the last.
+ */
+import { globSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { clusterMissing } from '../cluster/cluster.ts';
+import { apiServerMissing, onPath } from '../cluster/tools.ts';
+
+/** Tests that are run the same way. */
+export type Group = {
+  readonly name: string;
+  /** Globs in the directory `test`. */
+  readonly files: readonly string[];
+  /** How many files at a time. */
+  readonly concurrency: number;
+  /** Longest time of one file, in minutes: generous, for a busy machine. */
+  readonly minutes: number;
+  /** Whether its files share a cluster and run inside its network. */
+  readonly onCluster?: true;
+  /** Why it cannot run on this machine; undefined when it can. */
+  readonly missing?: () => Promise<string | undefined>;
+};
+
+/** Programs that no one here wrote, as clients and as providers. */
+const realPrograms = ['swaks', 'msmtp', 'curl', 'python3', 'openssl', 'postconf'];
+
+async function realProgramsMissing(): Promise<string | undefined> {
+  const found = await Promise.all(realPrograms.map(onPath));
+  const absent = realPrograms.filter((_, index) => !found[index]);
+  return absent.length === 0 ? undefined : `${absent.join(', ')} not found: run npm run test:setup as root`;
+}
+
+/** All groups. */
+export const groups: readonly Group[] = [
+  { name: 'unit', files: ['unit/**'], concurrency: 2, minutes: 5 },
+  { name: 'smtp', files: ['smtp/**'], concurrency: 2, minutes: 5 },
+  { name: 'clients', files: ['clients/**'], concurrency: 2, minutes: 5, missing: realProgramsMissing },
+  { name: 'faults', files: ['faults/**'], concurrency: 2, minutes: 15 },
+  {
+    name: 'operator',
+    files: ['operator/**', 'cluster/api-server.test.ts'],
+    concurrency: 2,
+    minutes: 10,
+    missing: apiServerMissing,
+  },
+  {
+    name: 'e2e',
+    files: ['e2e/**', 'cluster/**'],
+    concurrency: 1,
+    minutes: 20,
+    onCluster: true,
+    missing: clusterMissing,
+  },
+  { name: 'other', files: ['**'], concurrency: 1, minutes: 5 },
+];
+
+const testRoot = join(import.meta.dirname, '..');
+
+/** The files of each group, sorted, relative to the directory `test`. */
+export function filesByGroup(): ReadonlyMap<Group, readonly string[]> {
+  const left = new Set(
+    globSync('**/*.test.ts', { cwd: testRoot }).filter(file => !file.includes('node_modules')),
+  );
+  const found = new Map<Group, readonly string[]>();
+  for (const group of groups) {
+    const matching = new Set(group.files.flatMap(pattern => globSync(pattern, { cwd: testRoot })));
+    const files = [...left].filter(file => matching.has(file)).sort();
+    for (const file of files) left.delete(file);
+    found.set(group, files);
+  }
+  return found;
+}
+
+/** Names of groups, and parts of paths that narrow the choice. */
+export type Selection = { readonly groups: readonly Group[]; readonly parts: readonly string[] };
+
+/** Reads the command line: a word that names a group is that group, any other is a part of a path. */
+export function readSelection(words: readonly string[]): Selection {
+  const chosen = groups.filter(({ name }) => words.includes(name));
+  const parts = words.filter(word => !groups.some(({ name }) => name === word));
+  return {
+    groups: chosen.length > 0 ? chosen : groups,
+    parts: parts.map(part =>
+      part.startsWith('/') ? relative(testRoot, part) : part.replace(/^(\.\/)?test\//, ''),
+    ),
+  };
+}
+
+/** Absolute path of a file of {@link filesByGroup}. */
+export function pathOf(file: string): string {
+  return join(testRoot, file);
+}
