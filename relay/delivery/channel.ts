@@ -6,6 +6,7 @@
  */
 import type { Socket } from 'node:net';
 import type { Reply } from './failure.ts';
+import { hearLastWords } from './last-words.ts';
 import { printable } from './reply.ts';
 import { ReplyReader } from './reply-reader.ts';
 
@@ -31,6 +32,7 @@ export class Channel {
 
   constructor(socket: Socket) {
     this.#socket = socket;
+    hearLastWords(socket);
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('end', () => this.#end({ fault: 'lost', message: 'the provider closed the connection' }));
     socket.on('error', error => this.#end({ fault: 'lost', message: explain(error) }));

@@ -49,8 +49,8 @@ export async function dial(provider: ProviderConfig, signal: AbortSignal): Promi
     // Node.js gives up an address after 250 ms by default, less than some handshakes take.
     autoSelectFamilyAttemptTimeout: Math.max(250, Math.floor(timeouts.connectMs / 4)),
   });
-  socket.on('lookup', error => {
-    if (error === null) stage = 'connect';
+  socket.on('lookup', (error: Error | null | undefined) => {
+    if (!error) stage = 'connect';
   });
   // For good: once wrapped in TLS nobody else listens, and an error without a listener ends the program.
   socket.on('error', () => undefined);

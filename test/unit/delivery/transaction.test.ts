@@ -556,6 +556,23 @@ describe('the body', () => {
   }
 });
 
+test('a refusal in the middle of the body is heard though the provider resets the connection after it', async () => {
+  async function* slowly(): AsyncGenerator<Buffer> {
+    for (let sent = 0; sent < 100; sent++) {
+      yield Buffer.from(`${'x'.repeat(262_142)}\r\n`);
+      await new Promise(resolve => setTimeout(resolve, 0));
+    }
+  }
+  const script = { bodyAfterBytes: 1_000_000, body: both('552 5.3.4 too big', reset) };
+  for (const tls of ['none', 'implicit'] as const) {
+    for (let tries = 0; tries < 15; tries++) {
+      const { session } = await pair({ tls, keep: 'count' }, script);
+      const report = await session.transact(envelope({ size: 1 }), slowly());
+      assert.deepEqual(ended(report), ['body', 'reply', 552], `${tls} ${tries}`);
+    }
+  }
+});
+
 describe('a session that is no more', () => {
   test('found dead at the first command it says unanswered', async () => {
     const both = await pair();
