@@ -96,14 +96,15 @@ interface Naming {
 }
 
 function convertProvider(file: JsonObject, provider: ProviderConfig, { make, taken }: Naming): unknown {
-  const name = objectName(provider.name, taken);
+  const name = acceptable(provider.name);
+  const label = objectName(name, taken);
   if (name !== provider.name) {
     make.warnings.push(
       `${provider.name}: is called ${name} in the MailRelay, in metrics and in status from now on`,
     );
   }
-  const tls = convertTls(file, provider, name, make);
-  const credentials = hasCredentials(file, provider) && credentialSecret(name, provider, make);
+  const tls = convertTls(file, provider, label, make);
+  const credentials = hasCredentials(file, provider) && credentialSecret(label, provider, make);
   return {
     name,
     host: provider.host,
@@ -123,23 +124,25 @@ function hasCredentials(file: JsonObject, { credentials }: ProviderConfig): bool
   );
 }
 
-function credentialSecret(name: string, provider: ProviderConfig, make: Making): string {
+function credentialSecret(label: string, provider: ProviderConfig, make: Making): string {
   if (provider.credentials === undefined) {
     make.warnings.push(
-      `${name}: its user name or password could not be read (${provider.misconfigured}): put it into the Secret`,
+      `${provider.name}: its user name or password could not be read (${provider.misconfigured}): put it into the Secret`,
     );
   }
   const { username = placeholder, password = placeholder } = provider.credentials ?? {};
-  return secret(`${name}-smtp`, { username, password }, make);
+  return secret(`${label}-smtp`, { username, password }, make, 'kubernetes.io/basic-auth');
 }
 
-function convertTls(file: JsonObject, provider: ProviderConfig, name: string, make: Making): JsonObject {
+function convertTls(file: JsonObject, provider: ProviderConfig, label: string, make: Making): JsonObject {
   const { caFile, ...tls } = (file['tls'] ?? {}) as JsonObject;
   if (caFile === undefined) return tls;
   if (provider.tls.ca === undefined) {
-    make.warnings.push(`${name}: ${String(caFile)} could not be read: put the certificates into the Secret`);
+    make.warnings.push(
+      `${provider.name}: ${String(caFile)} could not be read: put the certificates into the Secret`,
+    );
   }
-  const ca = secret(`${name}-ca`, { 'ca.crt': provider.tls.ca ?? placeholder }, make);
+  const ca = secret(`${label}-ca`, { 'ca.crt': provider.tls.ca ?? placeholder }, make);
   return { ...tls, caRef: { name: ca, key: 'ca.crt' } };
 }
 
@@ -176,7 +179,12 @@ function accountSecret({ listener }: RelayConfig, make: Making): string | undefi
       `listener.auth.accounts: only the first of ${others.length + 1} accounts is taken over`,
     );
   }
-  return secret('listener-auth', { username: first.username, password: first.password }, make);
+  return secret(
+    'listener-auth',
+    { username: first.username, password: first.password },
+    make,
+    'kubernetes.io/basic-auth',
+  );
 }
 
 /** Adds a Secret and returns its name. */
@@ -203,6 +211,14 @@ function metadata(name: string, { namespace }: ConvertTarget): Readonly<Record<s
 
 function group(file: JsonObject, key: string): Readonly<Record<string, Json>> {
   return key in file ? { [key]: file[key]! } : {};
+}
+
+/** `#`, which numbers providers that share host and port, cannot stand in a given name. */
+function acceptable(name: string): string {
+  return name
+    .replaceAll('#', '-')
+    .slice(0, 63)
+    .replace(/[^A-Za-z0-9]+$/, '');
 }
 
 /** RFC 1123 label of at most 40 characters (room for the relay's name and a suffix), unique among `taken`. */

@@ -29,7 +29,7 @@ const lines: Lines = {
   'round-failed': e => ['waiting', `${e.id}  in emails/failed, again in ${span(e.dueInMs)}: ${e.reason}`],
   'message-dead': e => ['dead', `${e.id}  in emails/dead: ${e.reason}`],
   'drain-started': e => ['resend', `${plural(e.messages, 'waiting message')}: ${e.reason}`],
-  'provider-state': e => ['provider', `${e.provider} is ${e.state} (was ${e.previous}): ${e.message}`],
+  'provider-state': e => ['provider', `${e.provider} is ${e.state} (was ${e.previous})${because(e.message)}`],
   'provider-probe': e => [
     'probe',
     `${e.provider} ${e.ok ? 'is well' : 'is still out'}: ${e.message}${again(e.nextInMs)}`,
@@ -46,7 +46,10 @@ const lines: Lines = {
   'disk-low': spool,
   'disk-recovered': spool,
   'dead-removed': spool,
-  'queue-operation': e => ['queue', e.message],
+  'queue-operation': e => [
+    'queue',
+    e.count === undefined ? e.message : `${e.message}: ${plural(e.count, 'message')}`,
+  ],
   started: program,
   stopping: program,
   stopped: program,
@@ -75,6 +78,10 @@ function settled(event: RecipientSettled): string {
   const by = event.provider === undefined ? '' : ` by ${event.provider}`;
   const reply = event.event === 'recipient-delivered' || !event.reply ? '' : `: ${event.reply}`;
   return `${event.id}  ${event.recipient}${by} after ${span(event.delayMs)}${reply}`;
+}
+
+function because(message: string): string {
+  return message === '' ? '' : `: ${message}`;
 }
 
 function again(inMs: number | undefined): string {

@@ -21,7 +21,7 @@ export function convertCommand(program: Command, terminal: Terminal): void {
     .description('print a config.json as a MailRelay and its Secrets, for kubectl apply')
     .option('--config <file>', 'configuration', defaultConfig)
     .option('--name <name>', 'name of the MailRelay', label, 'mail')
-    .option('--namespace <namespace>', 'its namespace (default: that of kubectl)', label)
+    .option('--namespace <namespace>', 'its namespace (default: that of kubectl)', namespaceName)
     .action(({ config: path, ...target }: ConvertOptions) => {
       const config = loadConfig(path, terminal.env);
       const file = readConfigText(decodeConfig(readFileSync(path))) as JsonObject;
@@ -32,9 +32,19 @@ export function convertCommand(program: Command, terminal: Terminal): void {
     });
 }
 
+/** The operator leaves room for the suffixes of what it creates. */
+const longestName = 46;
+
 function label(text: string): string {
-  if (!/^[a-z0-9](?:[a-z0-9-]{0,50}[a-z0-9])?$/.test(text)) {
-    throw new InvalidArgumentError('It must be 1 to 52 of a-z, 0-9 and - between them.');
+  if (text.length > longestName || !/^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/.test(text)) {
+    throw new InvalidArgumentError(`It must be 1 to ${longestName} of a-z, 0-9 and - between them.`);
+  }
+  return text;
+}
+
+function namespaceName(text: string): string {
+  if (!/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(text)) {
+    throw new InvalidArgumentError('It must be 1 to 63 of a-z, 0-9 and - between them.');
   }
   return text;
 }

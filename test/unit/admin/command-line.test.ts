@@ -506,7 +506,7 @@ describe('convert', () => {
       forwardSMTP: true,
       forwardProviders: [
         {
-          name: 'smtp-b-com',
+          name: 'smtp.b.com',
           host: 'smtp.b.com',
           port: 465,
           ssl: true,
@@ -514,7 +514,7 @@ describe('convert', () => {
           secretRef: { name: 'mail-smtp-b-com-smtp' },
         },
         {
-          name: 'a-1',
+          name: 'A_1',
           host: 'smtp.a.com',
           port: 587,
           ssl: false,
@@ -535,7 +535,7 @@ describe('convert', () => {
       'mail-listener-auth': { username: 'app', password: 'secret' },
     });
     assert.match(stderr, /^warning: rateLimits: cannot be said in a MailRelay/m);
-    assert.match(stderr, /^warning: A_1: is called a-1 in the MailRelay/m);
+    assert.doesNotMatch(stderr, /A_1/);
   });
 
   test('converts the old form, and says which credentials could not be read', async () => {
@@ -553,7 +553,7 @@ describe('convert', () => {
       mailrelay('convert', '--config', old),
       mailrelay('convert', '--config', absent),
     ]);
-    assert.match(first.stdout, /forwardProviders:\n {4}- name: h-com\n/);
+    assert.match(first.stdout, /forwardProviders:\n {4}- name: h.com\n/);
     assert.match(second.stdout, /password: CHANGE-ME/);
     assert.match(second.stderr, /warning: p: its user name or password could not be read .*not-there/);
   });

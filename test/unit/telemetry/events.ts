@@ -76,7 +76,7 @@ export const everyEvent: readonly RelayEvent[] = [
   { event: 'disk-low', message: '1 MB free' },
   { event: 'disk-recovered', message: '1 GB free' },
   { event: 'dead-removed', message: '2 messages', count: 2 },
-  { event: 'queue-operation', message: 'resend of 3 messages', count: 3 },
+  { event: 'queue-operation', message: 'resend', count: 3 },
   { event: 'started', message: 'listening on 127.0.0.1:2525' },
   { event: 'stopping', message: 'SIGTERM' },
   { event: 'stopped', message: 'stopped' },
