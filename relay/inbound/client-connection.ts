@@ -102,6 +102,8 @@ export abstract class ClientConnection extends SMTPConnection {
 
   override _getEnhancedStatusCode(code: number, context?: string | false): string {
     if (typeof context === 'string' && ENHANCED.test(context)) return context;
+    // The library's word for 421 is 4.4.2, a lost connection; it says it to clients that overdo something.
+    if (code === 421 && context === undefined) return '4.7.0';
     return super._getEnhancedStatusCode(code, context);
   }
 
@@ -176,9 +178,15 @@ export abstract class ClientConnection extends SMTPConnection {
   }
 
   /** Replaces the socket's own timeout, which any byte resets. */
-  override _armTimeout(): void {
+  override _armTimeout(socket: Socket = this._socket): void {
     clearTimeout(this.#idle);
     this.#idle = setTimeout(() => this._onTimeout(), this.context.policy.config.idleTimeoutMs).unref();
+    // The TLS socket of a handshake: half-open connections are allowed here, but half a handshake never ends.
+    if (socket !== this._socket) {
+      socket.once('end', () => {
+        if (this._upgrading) socket.destroy();
+      });
+    }
   }
 
   override _onTimeout(): void {

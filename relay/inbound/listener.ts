@@ -102,10 +102,14 @@ class RelayServer extends SMTPServer {
   }
 
   async bind(host: string, port: number): Promise<void> {
+    // The failure to bind is the caller's, who gets it from once(); later ones (too many open files) pass and are told.
+    let isBound = false;
+    this.on('error', (error: Error) => {
+      if (isBound) this.#context.errors.tell('listener', error);
+    });
     this.listen(port, host);
     await once(this.server, 'listening');
-    // Errors of the listening socket from here on (too many open files) pass; each is told.
-    this.on('error', (error: Error) => this.#context.errors.tell('listener', error));
+    isBound = true;
   }
 
   /** Without a certificate of its own there is no TLS: the library's built-in one is public. */

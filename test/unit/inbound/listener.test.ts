@@ -101,7 +101,7 @@ describe('the listener', () => {
     for (let i = 0; i < 3; i++) await client.reply();
     await until(() => rig.spool.written > 0, 'written');
     const { written } = rig.spool;
-    client.destroy();
+    client.socket.resetAndDestroy();
     await until(() => rig.listener.connections() === 0, 'closed');
     release();
     await until(() => rig.spool.stored.length === 1, 'stored');
@@ -301,7 +301,11 @@ describe('the listener', () => {
     await client.hello();
     client.write('STARTTLS\r\nMAIL FROM:<evil@b.c>\r\nRCPT TO:<x@y.z>\r\n');
     assert.match(await client.reply(), /^220 /);
+    client.segments = [];
+    client.write('this is no handshake either\r\n');
     await client.closed();
+    assert.doesNotMatch(client.segments.join(''), /\d{3} /);
+    assert.ok(rig.events.some(event => event.event === 'client-error'));
     assert.equal(rig.refusals().length, 0);
     assert.equal(rig.spool.stored.length, 0);
   });
