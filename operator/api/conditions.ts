@@ -1,0 +1,105 @@
+/**
+ * The conditions of a MailRelay and every reason they can give, each with its
+ * meaning: the source of the table in docs/mailrelay-reference.md. Reconciling
+ * and Stalled follow kstatus: they are there only while they are true.
+ */
+
+export const conditionTypes = {
+  Ready:
+    'The summary: every replica runs the wanted configuration, at least one provider can be used, the pods are available.',
+  ConfigurationValid: 'The spec can be made into a configuration, and the relay has not refused it.',
+  CredentialsAvailable: 'Every Secret and key that the spec names is there.',
+  ProvidersHealthy: 'Every provider can be used, as the pods report it.',
+  SpoolHealthy: 'The volumes are bound, have room, and hold no mail that nobody sends.',
+  Reconciling: 'Present while the operator is still bringing about what the spec says.',
+  Stalled: 'Present while the operator cannot go on until somebody changes something.',
+} as const;
+
+export type ConditionType = keyof typeof conditionTypes;
+
+/** Reasons by condition; the text says what it means and what to do. */
+export const conditionReasons = {
+  Ready: {
+    Available: 'Everything is as the spec says.',
+    Degraded: 'Mail is accepted and sent, but not everything is well; the message names the condition.',
+    Suspended: 'spec.suspend is true: the operator changes nothing.',
+    Progressing: 'Changes are under way; see Reconciling.',
+    PodsUnavailable: 'Fewer pods are ready than the spec asks for.',
+    ConfigurationNotLoaded: 'Some pods still run an earlier configuration.',
+    NoUsableProvider: 'No provider can be used: mail is accepted and waits.',
+    InvalidConfiguration: 'See ConfigurationValid.',
+    ForwardingOff: 'spec.forwardSMTP is false: mail is accepted and held. Ready is True.',
+    Draining: 'The MailRelay is being deleted and its pods send what they have.',
+    Stalled: 'See Stalled.',
+  },
+  ConfigurationValid: {
+    Valid: 'The configuration is valid, and no pod has refused it.',
+    Invalid: 'The spec cannot be made into a configuration; the message names each field.',
+    RefusedByRelay: 'A pod refused the configuration and runs the one before; the message has its words.',
+  },
+  CredentialsAvailable: {
+    Available: 'Every Secret and key is there.',
+    NotNeeded: 'The spec names no Secret.',
+    SecretMissing: 'A Secret is missing. Its provider is left out; create the Secret.',
+    KeyMissing:
+      'A Secret lacks a key. Its provider is left out; add the key or correct usernameKey/passwordKey.',
+    SecretForbidden: 'The operator may not read a Secret: its RBAC is incomplete.',
+  },
+  ProvidersHealthy: {
+    AllHealthy: 'Every provider can be used.',
+    SomeFailing: 'At least one provider cannot be used; mail goes through the others.',
+    AllFailing: 'No provider can be used; mail waits in the failed queue and is sent again.',
+    AuthenticationSuspended: 'A provider refused the user name or password; correct the Secret.',
+    Misconfigured: 'A provider lacks its credentials or certificate.',
+    ForwardingOff: 'spec.forwardSMTP is false: providers are not asked.',
+    Unknown: 'No pod has reported yet.',
+  },
+  SpoolHealthy: {
+    Healthy: 'The volumes are bound and have room.',
+    VolumePending: 'A PersistentVolumeClaim is not bound; see its events.',
+    DiskLow:
+      'Less is free than the reserve: new mail is refused (452) while sending goes on. Raise spool.size.',
+    StoreFailed: 'A write or sync failed; the pod restarts. Look at the volume.',
+    ResizePending: 'A volume is being grown.',
+    ResizeRefused: 'The storage class does not let the volume grow; the message has its words.',
+    ShrinkRefused: 'spool.size is smaller than the volume, which stays as it is.',
+    MailLeftBehind:
+      'A volume of a replica that is no longer wanted still holds mail. Scale up again to send it, or delete the claim to lose it.',
+    Unknown: 'No pod has reported yet.',
+  },
+  Reconciling: {
+    Progressing: 'Children are being written or pods are starting.',
+    LoadingConfiguration: 'Pods have not all loaded the new configuration.',
+    ScalingDown: 'A replica is sending what it has before it goes.',
+    Draining: 'All replicas are sending what they have before the MailRelay goes.',
+    Retrying: 'A step failed and is tried again; the message has its words.',
+  },
+  Stalled: {
+    InvalidConfiguration: 'The spec must be changed; see ConfigurationValid.',
+    NameTaken: 'An object that belongs to somebody else has the name of a child; it is left alone.',
+    Refused: 'The API server refuses a child as it must be; the message has its words.',
+    ImmutableField: 'A child would need a change that Kubernetes does not allow.',
+  },
+} as const satisfies Readonly<Record<ConditionType, Readonly<Record<string, string>>>>;
+
+/** A reason that condition `T` can have. */
+export type ConditionReason<T extends ConditionType> = keyof (typeof conditionReasons)[T] & string;
+
+/** Events of a MailRelay: `Normal` or `Warning`, by reason. Few and aggregated. */
+export const eventReasons = {
+  ProviderFailedOver: ['Warning', 'Mail goes through another provider than before.'],
+  ProviderSuspended: ['Warning', 'A provider refused its credentials.'],
+  ProviderRecovered: ['Normal', 'A provider can be used again.'],
+  AllProvidersFailing: ['Warning', 'No provider can be used.'],
+  ResendRequested: ['Normal', 'Failed mail is sent again because somebody asked.'],
+  SpoolNearlyFull: ['Warning', 'The volume is close to its reserve.'],
+  ScaleDownDraining: ['Normal', 'A replica sends what it has before it goes.'],
+  ScaleDownLeftMail: ['Warning', 'A replica went with mail on its volume, which is kept.'],
+  DeleteDraining: ['Normal', 'All replicas send what they have before the MailRelay goes.'],
+  DeleteLeftMail: ['Warning', 'The MailRelay went with mail on its volumes.'],
+  ConfigurationLoaded: ['Normal', 'Every replica runs the new configuration.'],
+  ConfigurationRefused: ['Warning', 'A pod refused the configuration.'],
+  NameTaken: ['Warning', 'The name of a child belongs to somebody else.'],
+} as const satisfies Readonly<Record<string, readonly ['Normal' | 'Warning', string]>>;
+
+export type EventReason = keyof typeof eventReasons;
