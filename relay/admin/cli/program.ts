@@ -48,6 +48,8 @@ export async function runProgram(
 }
 
 function processTerminal(): Terminal {
+  // `queue list | head`: who stopped reading has what they wanted.
+  process.stdout.on('error', () => {});
   return { stdout: process.stdout, stderr: process.stderr, env: process.env, now: Date.now };
 }
 
