@@ -3,7 +3,9 @@
 ARG BASE_IMAGE=node:26-bookworm-slim
 FROM ${BASE_IMAGE}
 COPY dist/ /app/
-RUN ln -s /app/relay.js /usr/local/bin/mailrelay \
+RUN echo 'mailrelay:x:65532:65532::/var/lib/mailrelay:/usr/sbin/nologin' >> /etc/passwd \
+ && echo 'mailrelay:x:65532:' >> /etc/group \
+ && ln -s /app/relay.js /usr/local/bin/mailrelay \
  && ln -s /app/operator.js /usr/local/bin/operator \
  && install -d -o 65532 -g 65532 -m 0750 /var/lib/mailrelay
 ENV NODE_ENV=production MAILRELAY_DEFAULT_HOST=0.0.0.0

@@ -17,6 +17,12 @@ alive() {
 # which would mount another /sys, without the cgroups.)
 inside() { nsenter --target "$(init)" --net -- "$@"; }
 
+# Whether it came up whole and its API server is ready.
+answers() {
+  alive && [ -e "$dir/ready" ] &&
+    inside timeout 10 "$dir/programs/kubectl" --kubeconfig "$dir/inside.kubeconfig" get --raw /readyz > /dev/null 2>&1
+}
+
 # The node's own branch of every cgroup hierarchy; kubelet works below it.
 cgroups() {
   local hierarchy

@@ -16,7 +16,7 @@ done
 
 exec 8> "$(dirname "$(dirname "$pause")")/node-$name.lock"
 flock 8
-if alive && [ -e "$dir/ready" ]; then exit 0; fi
+if answers; then exit 0; fi
 "$here/down.sh" "$1" 8>&-
 
 fail() {
