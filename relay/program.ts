@@ -30,6 +30,8 @@ export interface RelayOptions {
   readonly logStream?: { write(line: string): unknown };
   /** Hears every event as well, for a demonstration or a test. */
   readonly onEvent?: Emit;
+  /** Wall clock, ms since the epoch: what ages, due times and expiry go by. Default Date.now. */
+  readonly now?: () => number;
 }
 
 /** The parts of a running relay. */
@@ -58,6 +60,7 @@ export class Relay {
   readonly #log: Log;
   #metricsEmit: Emit | undefined;
   readonly #onEvent: Emit | undefined;
+  readonly #now: () => number;
   #parts: RelayParts | undefined;
   #health: HttpEndpoint | undefined;
   #admin: HttpEndpoint | undefined;
@@ -71,6 +74,7 @@ export class Relay {
       ...(options.logStream === undefined ? {} : { stream: options.logStream }),
     });
     this.#onEvent = options.onEvent;
+    this.#now = options.now ?? Date.now;
   }
 
   /**
@@ -140,11 +144,11 @@ export class Relay {
       spool,
       emit: this.emit,
       openSession,
-      now: Date.now,
+      now: this.#now,
       monotonic: () => performance.now(),
       random: Math.random,
     });
-    const listener = await openListener(config.listener, { spool, emit: this.emit, now: Date.now }).catch(
+    const listener = await openListener(config.listener, { spool, emit: this.emit, now: this.#now }).catch(
       async (error: unknown) => {
         live.close();
         await spool.close();
@@ -167,7 +171,7 @@ export class Relay {
       return await openSpool({
         directory: join(config.dataDir, 'emails'),
         emit: this.emit,
-        now: Date.now,
+        now: this.#now,
         ...spoolLimits(config),
       });
     } catch (error) {
@@ -237,7 +241,7 @@ export class Relay {
 
   async #sweepDead(): Promise<void> {
     try {
-      await this.parts.spool.sweep(Date.now());
+      await this.parts.spool.sweep(this.#now());
     } catch (error) {
       this.emit({ event: 'spool-failed', message: error instanceof Error ? error.message : String(error) });
     }
