@@ -67,7 +67,7 @@ describe('the image', () => {
 
   test('runs the relay from its mounted config.json, ready under the restricted Pod Security Standard', async () => {
     assert.match(await cluster.logs(relay), /"event":"started"/);
-    assert.match(await cluster.exec(relay, ['id']), /uid=65532 gid=65532/);
+    assert.match(await cluster.exec(relay, ['id']), /uid=65532\(mailrelay\) gid=65532\(mailrelay\)/);
   });
 
   test('keeps the mail in its working directory', async () => {
