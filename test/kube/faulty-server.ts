@@ -1,0 +1,286 @@
+/**
+ * A small API server that misbehaves on command: serves LIST (paged) and WATCH of config maps over HTTPS from a
+ * truth that the test changes, and spoils the next requests as scripted.
+ */
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Connection, TokenSource } from '../../operator/kube/identity.ts';
+import type { KubeObject } from '../../operator/kube/object.ts';
+import { defineResource } from '../../operator/kube/resource.ts';
+import { makeAuthority, signCertificate } from '../cluster/kubeconfig.ts';
+
+export type ConfigMap = KubeObject & { data?: Record<string, string> };
+export const configMaps = defineResource<ConfigMap>({
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  plural: 'configmaps',
+  namespaced: true,
+});
+
+export type Fault =
+  /** The socket is reset instead of an answer. */
+  | { kind: 'reset' }
+  /** An error Status. */
+  | { kind: 'status'; code: number; reason?: string; retryAfter?: number }
+  /** 200, but a page for people. */
+  | { kind: 'html' }
+  /** The answer comes late. */
+  | { kind: 'slow'; ms: number }
+  /** No answer at all. */
+  | { kind: 'mute' }
+  /** A watch: half an event, then the end of the stream (in order) or a reset. */
+  | { kind: 'half-line'; reset: boolean }
+  /** A watch: a line that is no JSON. */
+  | { kind: 'garbage-line' }
+  /** A watch: a bookmark, then nothing for ever; events are swallowed. */
+  | { kind: 'silent' }
+  /** A watch: an ERROR event. */
+  | { kind: 'error-event'; code: number; reason: string }
+  /** A watch: this many events, then a reset. */
+  | { kind: 'reset-after'; events: number }
+  /** A watch: ends in order as soon as it is open. */
+  | { kind: 'ends-at-once' };
+
+type RequestKind = 'list' | 'watch' | 'other';
+type Change = { type: string; object: ConfigMap };
+type Watcher = { response: ServerResponse; resetAfter: number; swallow: boolean };
+
+export class FaultyServer {
+  readonly truth = new Map<string, ConfigMap>();
+  readonly requests: { kind: RequestKind; at: number; url: URL; token: string | undefined }[] = [];
+  /** When set, any other bearer token gets 401. */
+  token: string | undefined;
+  readonly connection: Connection;
+  readonly #server: Server;
+  readonly #directory: string;
+  readonly #faults: Record<RequestKind, Fault[]> = { list: [], watch: [], other: [] };
+  readonly #watchers = new Set<Watcher>();
+  readonly #sockets = new Map<number, Socket>();
+  #history: Change[] = [];
+  #version = 1_000;
+  #forgottenBefore = 0;
+
+  constructor(server: Server, directory: string, connection: Connection) {
+    this.#server = server;
+    this.#directory = directory;
+    this.connection = connection;
+    // A TLS socket cannot send a reset; the TCP socket under it can.
+    server.on('connection', (socket: Socket) => this.#sockets.set(socket.remotePort ?? 0, socket));
+    server.on('request', (request, response) => this.#serve(request, response));
+  }
+
+  static async start(token?: TokenSource): Promise<FaultyServer> {
+    const directory = await mkdtemp(join(tmpdir(), 'faulty-server-'));
+    const authority = await makeAuthority(directory);
+    const pair = await signCertificate(directory, 'server', {
+      subject: '/CN=faulty',
+      names: ['IP:127.0.0.1'],
+    });
+    const server = createServer({ cert: await readFile(pair.certificate), key: await readFile(pair.key) });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const ca = await readFile(authority.certificate, 'utf8');
+    const base = { server: `https://127.0.0.1:${port}`, namespace: 'default', tls: { ca } };
+    return new FaultyServer(server, directory, token ? { ...base, token } : base);
+  }
+
+  async stop(): Promise<void> {
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await rm(this.#directory, { recursive: true, force: true });
+  }
+
+  /** Spoils the next requests of a kind, one each, in this order. */
+  script(kind: RequestKind, ...faults: Fault[]): void {
+    this.#faults[kind].push(...faults);
+  }
+
+  get pendingFaults(): number {
+    return Object.values(this.#faults).reduce((sum, faults) => sum + faults.length, 0);
+  }
+
+  count(kind: RequestKind): number {
+    return this.requests.filter(request => request.kind === kind).length;
+  }
+
+  connections(): Promise<number> {
+    return new Promise((resolve, reject) =>
+      this.#server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+    );
+  }
+
+  /** Makes or changes an object. */
+  put(name: string, value: string): void {
+    const before = this.truth.get(name);
+    const object: ConfigMap = {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: {
+        name,
+        namespace: 'default',
+        uid: before?.metadata.uid ?? `uid-${name}-${this.#version}`,
+        resourceVersion: String(++this.#version),
+        managedFields: [{ manager: 'test' }],
+      },
+      data: { value },
+    };
+    this.truth.set(name, object);
+    this.#tell({ type: before ? 'MODIFIED' : 'ADDED', object });
+  }
+
+  delete(name: string): void {
+    const before = this.truth.get(name);
+    if (!before) return;
+    this.truth.delete(name);
+    const metadata = { ...before.metadata, resourceVersion: String(++this.#version) };
+    this.#tell({ type: 'DELETED', object: { ...before, metadata } });
+  }
+
+  /** As a compaction of etcd: watches from before now get 410. */
+  forgetHistory(): void {
+    this.#history = [];
+    this.#forgottenBefore = this.#version;
+  }
+
+  /** Cuts the open watches: all of what they would have brought next is missed. */
+  resetWatches(): void {
+    for (const { response } of this.#watchers) this.#reset(response);
+  }
+
+  sendErrorEvent(code: number, reason: string): void {
+    for (const { response } of this.#watchers) response.write(errorEvent(code, reason));
+  }
+
+  #tell(change: Change): void {
+    this.#history.push(change);
+    for (const watcher of this.#watchers) this.#send(watcher, change);
+  }
+
+  #send(watcher: Watcher, change: Change): void {
+    if (watcher.swallow) return;
+    watcher.response.write(`${JSON.stringify(change)}\n`);
+    if (--watcher.resetAfter === 0) this.#reset(watcher.response);
+  }
+
+  #serve(request: IncomingMessage, response: ServerResponse): void {
+    const url = new URL(request.url ?? '/', 'https://faulty');
+    const kind = kindOf(request, url);
+    const token = request.headers.authorization?.replace('Bearer ', '');
+    this.requests.push({ kind, at: performance.now(), url, token });
+    request.resume();
+    if (this.token !== undefined && token !== this.token) {
+      status(response, { code: 401, reason: 'Unauthorized' });
+      return;
+    }
+    const fault = this.#faults[kind].shift();
+    if (fault?.kind === 'slow') setTimeout(() => this.#answer(kind, url, response), fault.ms);
+    else if (fault) this.#spoil(fault, url, response);
+    else this.#answer(kind, url, response);
+  }
+
+  #answer(kind: RequestKind, url: URL, response: ServerResponse): void {
+    if (kind === 'list') this.#list(url, response);
+    else if (kind === 'watch') this.#watch(url, response, {});
+    else json(response, 200, { kind: 'ConfigMap', metadata: { name: 'x', resourceVersion: '1' } });
+  }
+
+  #list(url: URL, response: ServerResponse): void {
+    const limit = Number(url.searchParams.get('limit')) || Number.POSITIVE_INFINITY;
+    const start = Number(url.searchParams.get('continue') ?? 0);
+    const all = [...this.truth.values()].sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+    const items = all.slice(start, start + limit).map(({ apiVersion: _a, kind: _k, ...item }) => item);
+    const next = start + limit < all.length ? { continue: String(start + limit) } : {};
+    const metadata = { resourceVersion: String(this.#version), ...next };
+    json(response, 200, { apiVersion: 'v1', kind: 'ConfigMapList', metadata, items });
+  }
+
+  #watch(url: URL, response: ServerResponse, spoiled: Partial<Watcher>): void {
+    const from = Number(url.searchParams.get('resourceVersion'));
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.flushHeaders();
+    if (from < this.#forgottenBefore) {
+      response.end(errorEvent(410, 'Expired'));
+      return;
+    }
+    const watcher: Watcher = { response, resetAfter: -1, swallow: false, ...spoiled };
+    this.#watchers.add(watcher);
+    response.on('close', () => this.#watchers.delete(watcher));
+    const missed = this.#history.filter(change => Number(change.object.metadata.resourceVersion) > from);
+    for (const change of missed) this.#send(watcher, change);
+  }
+
+  #reset(response: ServerResponse): void {
+    this.#sockets.get(response.socket?.remotePort ?? 0)?.resetAndDestroy();
+  }
+
+  #bookmark(): string {
+    const metadata = { resourceVersion: String(this.#version) };
+    return `${JSON.stringify({ type: 'BOOKMARK', object: { kind: 'ConfigMap', metadata } })}\n`;
+  }
+
+  #spoil(fault: Fault, url: URL, response: ServerResponse): void {
+    switch (fault.kind) {
+      case 'reset':
+        this.#reset(response);
+        return;
+      case 'status':
+        status(response, fault);
+        return;
+      case 'html':
+        response.writeHead(200, { 'content-type': 'text/html' }).end('<html>Log in here</html>');
+        return;
+      case 'half-line':
+        response.writeHead(200, { 'content-type': 'application/json' });
+        response.write('{"type":"ADDED","object":{"metadata":{"name":"hal', () =>
+          fault.reset ? this.#reset(response) : response.end(),
+        );
+        return;
+      case 'garbage-line':
+        response.writeHead(200, { 'content-type': 'application/json' }).write('this is not JSON\n');
+        return;
+      case 'silent':
+        this.#watch(url, response, { swallow: true });
+        response.write(this.#bookmark());
+        return;
+      case 'error-event':
+        response.writeHead(200).end(errorEvent(fault.code, fault.reason));
+        return;
+      case 'reset-after':
+        this.#watch(url, response, { resetAfter: fault.events });
+        return;
+      case 'ends-at-once':
+        response.writeHead(200).end();
+        return;
+      default:
+      // mute: no answer.
+    }
+  }
+}
+
+function kindOf(request: IncomingMessage, url: URL): RequestKind {
+  if (url.searchParams.get('watch') === 'true') return 'watch';
+  return request.method === 'GET' && url.pathname.endsWith('/configmaps') ? 'list' : 'other';
+}
+
+function json(response: ServerResponse, code: number, body: object): void {
+  response.writeHead(code, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}
+
+function status(
+  response: ServerResponse,
+  { code, reason = '', retryAfter }: { code: number; reason?: string; retryAfter?: number },
+): void {
+  if (retryAfter !== undefined) response.setHeader('retry-after', String(retryAfter));
+  json(response, code, { kind: 'Status', status: 'Failure', code, reason, message: `scripted ${code}` });
+}
+
+function errorEvent(code: number, reason: string): string {
+  const object = { kind: 'Status', status: 'Failure', code, reason, message: `scripted ${code}` };
+  return `${JSON.stringify({ type: 'ERROR', object })}\n`;
+}
