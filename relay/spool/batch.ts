@@ -95,12 +95,27 @@ export class Batch {
       'disk-full',
       describe(error),
     );
-    if (again.length === 0) return;
+    if (again.length > 0) this.#squeeze(again);
+  }
+
+  /** A smaller transaction needs less room in the log, and each may make room for the next. */
+  #squeeze(tasks: readonly Task[]): void {
     this.#options.makeRoom();
-    const attempt = this.#attempt(again);
+    if (this.#failure !== undefined) {
+      refuse(tasks, 'io', this.#failure);
+      return;
+    }
+    const attempt = this.#attempt(tasks);
     if (attempt.ok) return;
-    if (troubleOf(attempt.error) === 'full') refuse(again, 'disk-full', describe(attempt.error));
-    else this.#trustLost(again, attempt.error);
+    if (troubleOf(attempt.error) !== 'full') {
+      this.#trustLost(tasks, attempt.error);
+    } else if (tasks.length === 1) {
+      refuse(tasks, 'disk-full', describe(attempt.error));
+    } else {
+      const half = Math.ceil(tasks.length / 2);
+      this.#squeeze(tasks.slice(0, half));
+      this.#squeeze(tasks.slice(half));
+    }
   }
 
   /** One task broke the transaction: each gets its own, so that only the guilty one fails. */

@@ -8,10 +8,6 @@ import { SqliteSpool } from './sqlite-spool.ts';
 
 export type { OpenSpool, SpoolOptions, SpoolSettings } from './settings.ts';
 
-const MEGABYTE = 1024 * 1024;
-/** Big enough for a batch of deletions, small beside the reserve. */
-const BALLAST_BYTES = 4 * MEGABYTE;
-
 /** A bundle has the thread's program beside it under this name. */
 function workerUrl(): URL {
   const source = import.meta.url.endsWith('.ts');
@@ -39,8 +35,7 @@ export async function openSpool(options: SpoolOptions): Promise<OpenSpool> {
     store: {
       directory: options.directory,
       now: options.now(),
-      // A volume of a few megabytes is not filled with ballast.
-      ballastBytes: Math.min(BALLAST_BYTES, Math.floor(volume.totalBytes / 64)),
+      volumeBytes: volume.totalBytes,
     },
     now: options.now,
     onReport: ({ counters, events }) => {

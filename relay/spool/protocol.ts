@@ -208,5 +208,5 @@ export type Report =
 export interface StoreOptions {
   readonly directory: string;
   readonly now: number;
-  readonly ballastBytes: number;
+  readonly volumeBytes: number;
 }

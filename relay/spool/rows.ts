@@ -163,11 +163,16 @@ export class Rows {
     return this.each(sql, state, before) as Iterable<Row>;
   }
 
-  /** Rows of a state whose last round began before then, the longest untried first. */
+  /**
+   * Rows of a state whose last round began before then, the longest untried
+   * first. Those that may have arrived (a final dot was left unanswered) only
+   * when they are due: whatever makes others go early must not double them.
+   * Inside a JSON string the quotation marks of the pattern would be escaped.
+   */
   untried(state: number, before: number): Iterable<Row> {
     // A literal state lets the partial index serve; there are two such statements.
     const order = state === 1 ? 'tried_at' : 'due_at';
-    const sql = `SELECT ${ROW_COLUMNS} FROM message WHERE state = ${state === 1 ? 1 : 0} AND tried_at < ? ORDER BY ${order}`;
+    const sql = `SELECT ${ROW_COLUMNS} FROM message WHERE state = ${state === 1 ? 1 : 0} AND tried_at < ?1 AND (due_at < ?1 OR recipients NOT LIKE '%"ambiguous":%') ORDER BY ${order}`;
     return this.each(sql, before) as Iterable<Row>;
   }
 

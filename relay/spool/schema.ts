@@ -42,11 +42,27 @@ CREATE TABLE gone (id TEXT PRIMARY KEY, place INTEGER NOT NULL) WITHOUT ROWID;
 /** One step per version: MIGRATIONS[v] leads from v to v + 1. */
 export const MIGRATIONS: readonly string[] = [VERSION_1];
 
-/** Pages of the write-ahead log after which it is written back: see docs/spool.md for the measurement. */
-export const CHECKPOINT_PAGES = 4096;
+const PAGE_BYTES = 8192;
+/** Pages of the log after which it is written back: see docs/spool.md for the measurement. */
+const MOST_LOG_PAGES = 2048;
+/** Part of the volume that the log may take. */
+const LOG_SHARE = 32;
+
+/** Pages of the log after which it is written back, on a volume of that size: at most 16 MB. */
+export function logPages(volumeBytes: number): number {
+  return Math.max(32, Math.min(MOST_LOG_PAGES, Math.floor(volumeBytes / LOG_SHARE / PAGE_BYTES)));
+}
+
+/**
+ * Bytes kept occupied for a full volume: what writing the log back can ask
+ * for, so that the log can begin anew and needs no more room.
+ */
+export function ballastBytes(volumeBytes: number): number {
+  return logPages(volumeBytes) * PAGE_BYTES;
+}
 
 const SETTINGS = `
-PRAGMA page_size = 8192;
+PRAGMA page_size = ${PAGE_BYTES};
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;

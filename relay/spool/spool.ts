@@ -50,7 +50,8 @@ export interface ClaimQuery {
   /**
    * Only those whose last round began before then, due or not: how a
    * drain reaches every waiting message exactly once without rewriting rows.
-   * Given, it replaces dueBefore.
+   * Given, it replaces dueBefore. Messages that may have arrived (a recipient
+   * with `ambiguous`) are left out until they are due.
    */
   readonly triedBefore?: number;
   readonly limit: number;

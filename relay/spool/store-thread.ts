@@ -11,7 +11,7 @@ import { Ownership } from './owner.ts';
 import type { Report, Request, StoreOptions } from './protocol.ts';
 import { type Recovered, recover } from './recovery.ts';
 import { Rows } from './rows.ts';
-import { checkDatabase, openDatabase } from './schema.ts';
+import { ballastBytes, checkDatabase, openDatabase } from './schema.ts';
 import { Store } from './store.ts';
 import { describe, Refusal, troubleOf } from './trouble.ts';
 
@@ -68,7 +68,7 @@ function recoverWithRoom(options: StoreOptions, rows: Rows): Recovered {
     return recover(options.directory, rows);
   } catch (error) {
     if (troubleOf(error) !== 'full') throw error;
-    new Ballast(options.directory, options.ballastBytes).release();
+    new Ballast(options.directory, ballastBytes(options.volumeBytes)).release();
     return recover(options.directory, rows);
   }
 }

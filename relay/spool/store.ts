@@ -20,7 +20,7 @@ import {
   type StoreOptions,
 } from './protocol.ts';
 import { Rows } from './rows.ts';
-import { CHECKPOINT_PAGES } from './schema.ts';
+import { ballastBytes, logPages } from './schema.ts';
 import { Settling } from './settling.ts';
 import { describe, troubleOf } from './trouble.ts';
 
@@ -53,7 +53,8 @@ export class Store {
   #now: number;
   #oldest: readonly number[] = STATES.map(() => 0);
   #oldestAt = 0;
-  #nextCheckpoint = CHECKPOINT_PAGES;
+  readonly #logPages: number;
+  #nextCheckpoint: number;
   #scheduled = false;
   #turning = false;
   #closed = false;
@@ -64,10 +65,12 @@ export class Store {
     const { database, options, step } = parts;
     this.#parts = parts;
     this.#now = options.now;
+    this.#logPages = logPages(options.volumeBytes);
+    this.#nextCheckpoint = this.#logPages;
     this.#rows = new Rows(database);
     this.#logState = database.prepare('PRAGMA wal_checkpoint(NOOP)');
     this.#writeBack = database.prepare('PRAGMA wal_checkpoint(PASSIVE)');
-    this.#ballast = new Ballast(options.directory, options.ballastBytes);
+    this.#ballast = new Ballast(options.directory, ballastBytes(options.volumeBytes));
     this.#mover = new Mover({
       directory: options.directory,
       failed: error => this.#filesFailed(error),
@@ -213,10 +216,10 @@ export class Store {
       const { log, checkpointed } = this.#logState.get() as { log: number; checkpointed: number };
       if (log - checkpointed < this.#nextCheckpoint) return;
       this.#writeBack.get();
-      this.#nextCheckpoint = CHECKPOINT_PAGES;
+      this.#nextCheckpoint = this.#logPages;
       this.#ballast.restore();
     } catch (error) {
-      if (troubleOf(error) === 'full') this.#nextCheckpoint += CHECKPOINT_PAGES;
+      if (troubleOf(error) === 'full') this.#nextCheckpoint += this.#logPages;
       else this.#loseTrust(error);
     }
   }

@@ -1,0 +1,112 @@
+/**
+ * A process that owns a spool and does one thing to it, told by its
+ * arguments: directory, what to do, file that arms the kill. Prints a line
+ * for each promise that was kept to it.
+ */
+import { existsSync, writeFileSync, writeSync } from 'node:fs';
+import type { MessageId } from '../../../relay/spool/message.ts';
+import { openSpool } from '../../../relay/spool/open.ts';
+import { bury, fail, over, pending, put, START, text } from '../../unit/spool/fixture.ts';
+
+const [directory = '', what = '', arm = ''] = process.argv.slice(2);
+const say = (line: string) => writeSync(1, `${line}\n`);
+
+const spool = await openSpool({
+  directory,
+  maxMessageBytes: 50_000_000,
+  reserveBytes: 0,
+  retention: { ageMs: 1e12, maxMessages: 1e9, maxBytes: 1e15 },
+  now: Date.now,
+  emit: event => say(`event ${JSON.stringify(event)}`),
+  worker: new URL('./faulty-worker.ts', import.meta.url),
+}).catch(error => {
+  say(`refused ${error.kind} ${error.message}`);
+  process.exit(3);
+});
+say('open');
+
+const SMALL = text(5000);
+const LARGE = text(700_000);
+
+/** The message that the work is about, brought to where the work begins. */
+async function prepare(): Promise<MessageId> {
+  const id = await put(spool, what.endsWith('large') ? LARGE : SMALL);
+  if (what.includes('of-failed')) await fail(spool, id, START);
+  if (what.includes('of-dead')) await bury(spool, id);
+  return id;
+}
+
+const WORK: Record<string, (id: MessageId) => Promise<unknown>> = {
+  accept: () => put(spool, SMALL),
+  'accept-large': () => put(spool, LARGE),
+  progress: id => spool.settle(id, { kind: 'progress', recipients: pending }),
+  done: id => spool.settle(id, { kind: 'done', recipients: over }),
+  'done-large': id => spool.settle(id, { kind: 'done', recipients: over }),
+  'done-of-failed': id => spool.settle(id, { kind: 'done', recipients: over }).then(() => spool.sweep(0)),
+  failed: id => fail(spool, id, START),
+  'failed-large': id => fail(spool, id, START),
+  dead: id => bury(spool, id),
+  'dead-of-failed': id => bury(spool, id),
+  'resend-of-dead': () => spool.resend({}),
+  'remove-of-dead': () => spool.remove({}),
+};
+
+async function flood(): Promise<void> {
+  for (let i = 0; ; i++) {
+    const size = i % 50 === 0 ? 600_000 + i : (i * 97) % 9000;
+    const id = await put(spool, text(size));
+    say(`kept ${id} ${size}`);
+    if (i % 3 === 0) {
+      await fail(spool, id, START);
+      say(`failed ${id}`);
+    } else if (i % 7 === 0) {
+      say(`giving up ${id}`);
+      await spool.settle(id, { kind: 'done', recipients: over });
+    }
+  }
+}
+
+/** A disk that was full is looked at again within a second. */
+async function again(tries: number): Promise<MessageId> {
+  try {
+    return await put(spool, text(10));
+  } catch (error) {
+    if ((error as { kind?: string }).kind !== 'disk-full' || tries === 0) throw error;
+    await new Promise(resolve => setTimeout(resolve, 50));
+    return again(tries - 1);
+  }
+}
+
+async function fill(): Promise<void> {
+  for (let i = 0; i < 100_000 && !existsSync(arm); i++) {
+    try {
+      const id = await put(spool, text(3000 + i));
+      say(`kept ${id} ${3000 + i}`);
+    } catch (error) {
+      say(`refused ${(error as { kind?: string }).kind} ${(error as Error).message}`);
+      break;
+    }
+  }
+  say(`failure ${spool.failure() ?? 'none'}`);
+  await again(100).then(
+    id => say(`kept ${id} 10`),
+    error => say(`refused ${error.kind} ${error.message}`),
+  );
+}
+
+if (what === 'flood') {
+  await Promise.all([flood(), flood(), flood(), flood()]);
+} else if (what === 'fill') {
+  await fill();
+  await spool.close();
+} else if (what === 'hold') {
+  setInterval(() => undefined, 1000);
+} else {
+  const id = await prepare();
+  say(`prepared ${id}`);
+  writeFileSync(arm, '');
+  await WORK[what]?.(id);
+  say('done');
+  await spool.close();
+  process.exit(0);
+}

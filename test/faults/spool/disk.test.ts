@@ -1,0 +1,214 @@
+/**
+ * Errors of the disk at the system calls (strace injects them) and a volume
+ * that is really full (a small tmpfs). Skipped, and counted as skipped, where
+ * strace or mounting is not to be had.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import type { MessageId } from '../../../relay/spool/message.ts';
+import { type OpenSpool, openSpool } from '../../../relay/spool/open.ts';
+import type { RelayEvent } from '../../../relay/telemetry/events.ts';
+import { bodyOf, fail, namesIn, over, pending, put, START, text } from '../../unit/spool/fixture.ts';
+import { run } from './process.ts';
+
+async function place(t: TestContext): Promise<string> {
+  const root = await mkdtemp(join(tmpdir(), 'spool-disk-'));
+  t.after(() => rm(root, { recursive: true }));
+  return root;
+}
+
+function open(directory: string, events: RelayEvent[] = []): Promise<OpenSpool> {
+  return openSpool({
+    directory,
+    maxMessageBytes: 1_000_000,
+    reserveBytes: 0,
+    retention: { ageMs: 1, maxMessages: 1, maxBytes: 1 },
+    now: Date.now,
+    emit: event => events.push(event),
+  });
+}
+
+const strace = spawnSync('strace', ['-V']).status === 0;
+
+/** Every message that was acknowledged is there after a restart. */
+async function assertKept(directory: string, lines: readonly string[]): Promise<number> {
+  const spool = await open(directory);
+  try {
+    const kept = lines.filter(line => line.startsWith('kept ')).map(line => line.split(' '));
+    for (const [, id = '', size = ''] of kept) {
+      assert.deepEqual(await bodyOf(spool, id as MessageId), text(Number(size)));
+    }
+    return kept.length;
+  } finally {
+    await spool.close();
+  }
+}
+
+describe('an error of the disk', { skip: strace ? false : 'strace is not installed' }, () => {
+  const cases: readonly [title: string, file: string, inject: string, kind: string, lasting: boolean][] = [
+    [
+      'fsync of the log fails: refused, and never trusted again',
+      'queue.db-wal',
+      'fdatasync,fsync:error=EIO:when=4+',
+      'io',
+      true,
+    ],
+    [
+      'one fsync of the log fails: not retried',
+      'queue.db-wal',
+      'fdatasync,fsync:error=EIO:when=4',
+      'io',
+      true,
+    ],
+    ['a write to the log fails', 'queue.db-wal', 'pwrite64:error=EIO:when=200+', 'io', true],
+    [
+      'the disk is full once: refused, then taken again',
+      'queue.db-wal',
+      'pwrite64:error=ENOSPC:when=200',
+      'disk-full',
+      false,
+    ],
+  ];
+  for (const [title, file, inject, kind, lasting] of cases) {
+    test(title, async t => {
+      const directory = join(await place(t), 'emails');
+      const child = run({
+        directory,
+        what: 'fill',
+        under: [
+          'strace',
+          '-f',
+          '-qq',
+          '-o',
+          '/dev/null',
+          '-P',
+          join(directory, file),
+          '-e',
+          `inject=${inject}`,
+        ],
+      });
+      await child.ended;
+      const refused = child.lines.filter(line => line.startsWith('refused'));
+      assert.match(refused[0] ?? '', new RegExp(`^refused ${kind} `), child.lines.slice(-5).join('\n'));
+      assert.equal(refused.length, lasting ? 2 : 1, 'the second try');
+      assert.equal(child.lines.includes('failure none'), !lasting);
+      const told = child.lines.some(line => line.includes('"spool-failed"'));
+      assert.equal(told, lasting);
+      const kept = await assertKept(directory, child.lines);
+      assert.ok(kept > 0);
+    });
+  }
+
+  test('fsync of a body file fails: the message stays whole in the database and nothing is trusted', async t => {
+    const root = await place(t);
+    const directory = join(root, 'emails');
+    const child = run({
+      directory,
+      what: 'failed',
+      arm: join(root, 'arm'),
+      under: [
+        'strace',
+        '-f',
+        '-qq',
+        '-o',
+        '/dev/null',
+        '-P',
+        join(directory, 'failed'),
+        '-e',
+        'inject=fsync:error=EIO:when=2+',
+      ],
+    });
+    await child.said('event {"event":"spool-failed"');
+    child.process.kill('SIGKILL');
+    await child.ended;
+    assert.ok(!child.lines.includes('done'));
+    const spool = await open(directory);
+    t.after(() => spool.close());
+    const [message] = await spool.list({});
+    assert.equal(message?.state, 'active');
+    assert.deepEqual(await namesIn(directory, 'failed'), []);
+  });
+});
+
+/** A volume of its own of 24 MB, or undefined where mounting is not permitted. */
+async function smallVolume(t: TestContext): Promise<string | undefined> {
+  const root = await place(t);
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', root]).status !== 0) return undefined;
+  t.after(() => spawnSync('umount', ['-l', root]));
+  return join(root, 'emails');
+}
+
+/** Puts messages until the disk refuses one; resolves with those acknowledged and the refusal. */
+async function fillUp(spool: OpenSpool): Promise<{ kept: MessageId[]; refusal: unknown }> {
+  const kept: MessageId[] = [];
+  for (;;) {
+    const results = await Promise.allSettled(
+      Array.from({ length: 20 }, (_, i) => Promise.resolve().then(() => put(spool, text(20_000 + i)))),
+    );
+    for (const result of results) if (result.status === 'fulfilled') kept.push(result.value);
+    const refused = results.find(result => result.status === 'rejected');
+    if (refused !== undefined) return { kept, refusal: refused.reason };
+  }
+}
+
+describe('a full volume', () => {
+  test('refuses new mail, loses nothing, and is emptied by sending', async t => {
+    const directory = await smallVolume(t);
+    if (directory === undefined) return t.skip('mounting a tmpfs is not permitted');
+    const events: RelayEvent[] = [];
+    const spool = await open(directory, events);
+    t.after(() => spool.close());
+    const { kept, refusal } = await fillUp(spool);
+    assert.equal((refusal as { kind?: string }).kind, 'disk-full');
+    assert.equal(spool.failure(), undefined);
+    assert.ok(kept.length > 100, `${kept.length} kept`);
+
+    // A round that failed has no room for its file, and is recorded all the same.
+    const [first, second, ...others] = kept as [MessageId, MessageId, ...MessageId[]];
+    await fail(spool, first, START);
+    assert.equal((await spool.list({ ids: [first] }))[0]?.state, 'failed');
+    await spool.settle(second, { kind: 'progress', recipients: pending });
+    assert.equal((await bodyOf(spool, first)).length, (await spool.list({ ids: [first] }))[0]?.size);
+
+    await Promise.all(others.slice(0, 200).map(id => spool.settle(id, { kind: 'done', recipients: over })));
+    for (const id of others.slice(200)) await spool.settle(id, { kind: 'done', recipients: over });
+    await spool.settle(first, { kind: 'done', recipients: over });
+    assert.equal(spool.counts().active.messages, 1);
+    const again = await retry(() => put(spool, text(5000)));
+    assert.deepEqual(await bodyOf(spool, again), text(5000));
+    await spool.close();
+
+    const reopened = await open(directory);
+    t.after(() => reopened.close());
+    assert.deepEqual((await reopened.list({})).map(message => message.id).sort(), [second, again].sort());
+    assert.ok(events.some(event => event.event === 'disk-low'));
+    assert.ok(events.some(event => event.event === 'disk-recovered'));
+    assert.ok(!events.some(event => event.event === 'spool-failed' && event.message.includes('trusted')));
+  });
+
+  test('does not keep the store from starting with all that it holds', async t => {
+    const directory = await smallVolume(t);
+    if (directory === undefined) return t.skip('mounting a tmpfs is not permitted');
+    const child = run({ directory, what: 'fill' });
+    await child.said('refused');
+    child.process.kill('SIGKILL');
+    await child.ended;
+    assert.ok((await assertKept(directory, child.lines)) > 100);
+  });
+});
+
+/** Until the next look at the disk new mail is refused. */
+async function retry<T>(work: () => Promise<T>): Promise<T> {
+  for (let left = 100; ; left--) {
+    try {
+      return await work();
+    } catch (error) {
+      if (left === 0 || (error as { kind?: string }).kind !== 'disk-full') throw error;
+      await new Promise(resolve => setTimeout(resolve, 50));
+    }
+  }
+}
