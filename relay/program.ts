@@ -9,6 +9,7 @@ import { performance } from 'node:perf_hooks';
 import { serveAdmin } from './admin/admin-server.ts';
 import { serveHealth } from './admin/health-server.ts';
 import type { HttpEndpoint } from './admin/http.ts';
+import { Adoption } from './adoption.ts';
 import type { RelayConfig } from './config/config.ts';
 import { type LiveConfig, openConfig } from './config/watch.ts';
 import { openSession } from './delivery/connection.ts';
@@ -17,6 +18,7 @@ import { type Listener, openListener } from './inbound/listener.ts';
 import { adminOperations } from './operations.ts';
 import { openSpool } from './spool/open.ts';
 import type { OpenSpool } from './spool/settings.ts';
+import { AbandonedSlots, takeSlot } from './spool/slots.ts';
 import type { Emit } from './telemetry/events.ts';
 import { createLog, type Log, type LogFormat } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
@@ -64,7 +66,10 @@ export class Relay {
   #parts: RelayParts | undefined;
   #health: HttpEndpoint | undefined;
   #admin: HttpEndpoint | undefined;
+  #adoption: Adoption | undefined;
   #sweep: NodeJS.Timeout | undefined;
+  #drainTimer: NodeJS.Timeout | undefined;
+  #resendRequestedAt: string | undefined;
   #stopped: Promise<void> | undefined;
 
   private constructor(options: RelayOptions) {
@@ -95,6 +100,11 @@ export class Relay {
   get parts(): RelayParts {
     if (this.#parts === undefined) throw new Error('the relay is not open');
     return this.#parts;
+  }
+
+  /** Its own store's and those of relays that are gone. */
+  get spools(): readonly OpenSpool[] {
+    return [this.parts.spool, ...(this.#adoption?.spools ?? [])];
   }
 
   get config(): RelayConfig {
@@ -139,7 +149,7 @@ export class Relay {
       onChange: config => this.#reconfigure(config),
     });
     const config = live.current();
-    const spool = await this.#openSpool(config, live);
+    const { spool, slot } = await this.#openSpool(config, live);
     const delivery = new Delivery(config, {
       spool,
       emit: this.emit,
@@ -156,9 +166,12 @@ export class Relay {
       },
     );
     this.#parts = { live, spool, delivery, listener };
+    if (slot !== undefined) this.#adoption = this.#adopt(slot, config);
     await this.#openEndpoints(config);
+    this.#resendRequestedAt = config.resendRequestedAt;
     if (live.current() !== config) this.#reconfigure(live.current());
     delivery.start();
+    if (this.config.draining) this.#followDraining(this.config);
     this.#sweep = setInterval(() => void this.#sweepDead(), SWEEP_MS);
     this.#sweep.unref();
     this.phase = 'running';
@@ -166,18 +179,25 @@ export class Relay {
     this.emit({ event: 'started', message: `accepting mail on ${host}:${port}` });
   }
 
-  async #openSpool(config: RelayConfig, live: LiveConfig): Promise<OpenSpool> {
+  /** The store in dataDir, or in a slot below it when other relays share it. */
+  async #openSpool(config: RelayConfig, live: LiveConfig): Promise<{ spool: OpenSpool; slot?: string }> {
     try {
-      return await openSpool({
-        directory: join(config.dataDir, 'emails'),
-        emit: this.emit,
-        now: this.#now,
-        ...spoolLimits(config),
-      });
+      if (!config.sharedDataDir) return { spool: await this.#openIn(config, join(config.dataDir, 'emails')) };
+      const { name, spool } = await takeSlot(config.dataDir, directory => this.#openIn(config, directory));
+      return { spool, slot: name };
     } catch (error) {
       live.close();
       throw error;
     }
+  }
+
+  #openIn(config: RelayConfig, directory: string): Promise<OpenSpool> {
+    return openSpool({ directory, emit: this.emit, now: this.#now, ...spoolLimits(config) });
+  }
+
+  #adopt(own: string, config: RelayConfig): Adoption {
+    const slots = new AbandonedSlots(config.dataDir, directory => this.#openIn(this.config, directory));
+    return new Adoption({ slots, own, delivery: this.parts.delivery, emit: this.emit });
   }
 
   async #openEndpoints(config: RelayConfig): Promise<void> {
@@ -194,6 +214,7 @@ export class Relay {
   async #close(graceMs: number): Promise<void> {
     this.phase = 'stopping';
     clearInterval(this.#sweep);
+    clearTimeout(this.#drainTimer);
     if (this.#parts !== undefined) {
       this.emit({
         event: 'stopping',
@@ -211,6 +232,7 @@ export class Relay {
     live.close();
     if (graceMs > 0) await new Promise(resolve => setTimeout(resolve, graceMs));
     await Promise.all([listener.close(deadlineMs), delivery.stop(deadlineMs)]);
+    await this.#adoption?.close();
     await spool.close();
   }
 
@@ -237,6 +259,22 @@ export class Relay {
     listener.reconfigure(config.listener);
     spool.configure(spoolLimits(config));
     delivery.reconfigure(config);
+    if (config.resendRequestedAt !== undefined && config.resendRequestedAt !== this.#resendRequestedAt) {
+      delivery.drain('a resend was requested');
+    }
+    this.#resendRequestedAt = config.resendRequestedAt;
+    this.#followDraining(config);
+  }
+
+  /** A relay that is to go leaves the Service first (not ready), then takes no more mail. */
+  #followDraining(config: RelayConfig): void {
+    clearTimeout(this.#drainTimer);
+    if (!config.draining) {
+      this.parts.listener.resumeAccepting();
+      return;
+    }
+    this.parts.delivery.drain('this relay is to go');
+    this.#drainTimer = setTimeout(() => this.parts.listener.stopAccepting(), config.shutdown.graceMs);
   }
 
   async #sweepDead(): Promise<void> {

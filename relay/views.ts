@@ -6,7 +6,7 @@ import packageJson from '../package.json' with { type: 'json' };
 import type { ProviderView, RelayView } from './admin/view.ts';
 import type { RelayConfig } from './config/config.ts';
 import type { Relay } from './program.ts';
-import type { QueueCounts } from './spool/message.ts';
+import type { QueueCounts, QueueState } from './spool/message.ts';
 import type { MetricsReaders } from './telemetry/metrics.ts';
 
 export const version: string = packageJson.version;
@@ -51,22 +51,25 @@ function spoolFailure({ parts }: Relay): string | undefined {
   return parts.spool.failure() ?? parts.delivery.broken;
 }
 
-/** With forwardSMTP false everything that would be sent is held, whatever its row says. */
+/** Of all stores together. With forwardSMTP false what would be sent is held, whatever its row says. */
 function countsForPeople(relay: Relay): QueueCounts {
-  const counts = relay.parts.spool.counts();
-  if (relay.config.forwarding) return counts;
-  const { active, held } = counts;
-  const oldest = Math.min(
-    active.oldestReceivedAt ?? Number.POSITIVE_INFINITY,
-    held.oldestReceivedAt ?? Number.POSITIVE_INFINITY,
-  );
+  const all = relay.spools.map(spool => spool.counts());
+  const sum = (...states: readonly QueueState[]): QueueCount =>
+    states.flatMap(state => all.map(counts => counts[state])).reduce(add, nothing);
+  const [failed, dead] = [sum('failed'), sum('dead')];
+  if (relay.config.forwarding) return { active: sum('active'), failed, held: sum('held'), dead };
+  return { active: nothing, failed, held: sum('active', 'held'), dead };
+}
+
+type QueueCount = QueueCounts[QueueState];
+
+const nothing: QueueCount = { messages: 0, bytes: 0 };
+
+function add(a: QueueCount, b: QueueCount): QueueCount {
+  const oldest = [a, b].flatMap(({ oldestReceivedAt }) => oldestReceivedAt ?? []);
   return {
-    ...counts,
-    active: { messages: 0, bytes: 0 },
-    held: {
-      messages: active.messages + held.messages,
-      bytes: active.bytes + held.bytes,
-      ...(Number.isFinite(oldest) ? { oldestReceivedAt: oldest } : {}),
-    },
+    messages: a.messages + b.messages,
+    bytes: a.bytes + b.bytes,
+    ...(oldest.length > 0 && { oldestReceivedAt: Math.min(...oldest) }),
   };
 }

@@ -11,7 +11,9 @@ export function unready(view: RelayView): string | undefined {
     return 'stopping: running transactions are finished, nothing new is accepted';
   const failure = view.spoolFailure();
   if (failure !== undefined) return `the store failed: ${failure}`;
-  if (view.config() === undefined) return 'no configuration has been loaded';
+  const config = view.config();
+  if (config === undefined) return 'no configuration has been loaded';
+  if (config.draining) return 'draining: this relay is to go and sends what it has';
   if (view.phase() === 'starting') return 'starting: the listener is not open yet';
   const disk = view.disk();
   if (disk.low) return `disk is low: ${disk.freeBytes} bytes free, ${disk.reserveBytes} are kept in reserve`;
@@ -43,6 +45,9 @@ export interface StatusDocument {
   readonly uptimeSeconds: number;
   /** Fingerprint of the configuration in force; absent before the first one. */
   readonly fingerprint?: string;
+  /** Changes when a password or a file that the configuration names does; comparable within one process only. */
+  readonly credentialsFingerprint?: string;
+  readonly draining: boolean;
   readonly forwarding: boolean;
   readonly warnings: readonly string[];
   readonly lastConfigError?: { readonly at: string; readonly errors: readonly string[] };
@@ -78,7 +83,11 @@ export function statusDocument(view: RelayView, now: number): StatusDocument {
     ready: why === undefined,
     ...(why !== undefined && { notReady: why }),
     uptimeSeconds: seconds(now - view.startedAt),
-    ...(config !== undefined && { fingerprint: config.fingerprint }),
+    ...(config !== undefined && {
+      fingerprint: config.fingerprint,
+      credentialsFingerprint: config.credentialsFingerprint,
+    }),
+    draining: config?.draining ?? false,
     forwarding: config?.forwarding ?? false,
     warnings: config?.warnings ?? [],
     ...(error !== undefined && { lastConfigError: { at: iso(error.at), errors: error.errors } }),

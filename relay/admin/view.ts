@@ -34,7 +34,14 @@ export interface RelayView {
   readonly phase: () => 'starting' | 'running' | 'stopping';
   /** The configuration in force; undefined before the first one. */
   readonly config: () =>
-    | { readonly fingerprint: string; readonly forwarding: boolean; readonly warnings: readonly string[] }
+    | {
+        readonly fingerprint: string;
+        readonly credentialsFingerprint: string;
+        readonly forwarding: boolean;
+        /** It is to go: it takes no new mail and sends what it has. */
+        readonly draining: boolean;
+        readonly warnings: readonly string[];
+      }
     | undefined;
   /** The last configuration that was refused, unless a later one was accepted. `at`: milliseconds since the epoch. */
   readonly lastConfigError: () => { readonly at: number; readonly errors: readonly string[] } | undefined;

@@ -157,6 +157,12 @@ export interface RelayConfig {
   readonly listener: ListenerConfig;
   /** The directory that holds `emails/`. */
   readonly dataDir: string;
+  /** dataDir is shared with other relays: this one takes a slot below it. */
+  readonly sharedDataDir: boolean;
+  /** This relay is to go: no new mail, what it has is sent. */
+  readonly draining: boolean;
+  /** A new value asks for all failed mail to be sent again. */
+  readonly resendRequestedAt?: string;
   /** Free bytes below which new mail is refused; absent = 5 % of the disk or twice maxMessageBytes. */
   readonly diskReserveBytes?: number;
   /** Address and port of probes, /status and /metrics. port absent = off (`enableHealthCheck: false`). */

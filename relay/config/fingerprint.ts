@@ -11,13 +11,7 @@
  * to, keyed by random bytes that never leave the process: it changes when
  * they do and says nothing to anyone else.
  *
- * A rotated Secret leaves the text unchanged. The operator therefore writes
- * `credentialsRevision` (made of the Secrets' resource versions) into the
- * text, and mounts config.json and the Secrets as sources of one projected
- * volume: the kubelet replaces that as a whole, so a pod that reports the new
- * fingerprint read text and Secrets from the same generation of it. Should
- * the kubelet's own cache of a Secret lag behind, its next sync swaps the
- * volume again, and the relay reloads by itself.
+ * A rotated Secret leaves the text, and so the fingerprint, unchanged.
  */
 import { createHash, createHmac } from 'node:crypto';
 import { type Json, readConfigText } from './read.ts';

@@ -14,6 +14,7 @@ const restartOnly: readonly (readonly [key: string, read: (config: RelayConfig) 
   ['healthCheckPort', config => config.health.port],
   ['adminPort', config => config.adminPort],
   ['dataDir', config => config.dataDir],
+  ['sharedDataDir', config => String(config.sharedDataDir)],
 ];
 
 /** One sentence per changed key that needs a restart; empty when there is none. */
@@ -35,6 +36,7 @@ export function keepRestartOnly(running: RelayConfig, next: RelayConfig): RelayC
     health: running.health,
     adminPort: running.adminPort,
     dataDir: running.dataDir,
+    sharedDataDir: running.sharedDataDir,
     warnings: [...next.warnings, ...changes],
   };
 }

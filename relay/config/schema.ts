@@ -130,9 +130,20 @@ const ownKeys = {
     .describe('How SIGTERM ends the relay.')
     .prefault({}),
   logLevel: choice(['debug', 'info', 'warn', 'error'], 'The least serious lines to log.').default('info'),
-  credentialsRevision: text(
+  sharedDataDir: flag(
+    'Several relays share dataDir: each takes a directory slot-<n> below it that nobody owns, and sends the mail of slots whose relay is gone.',
+  ).default(false),
+  draining: z
+    .array(host('A host name.'))
+    .max(100)
+    .describe(
+      'Host names of relays that are to go: a relay that finds its own here takes no new mail and sends what it has.',
+    )
+    .register(allowedWords, { allowed: 'a list of at most 100 host names' })
+    .default([]),
+  resendRequestedAt: text(
     256,
-    'Written by the operator: changes whenever a Secret that the providers use does, so that the fingerprint does too. Has no other effect.',
+    'Any new value sends all failed mail again at once. The operator writes what the annotation of the MailRelay says.',
   ).optional(),
   $schema: z.string().optional().describe('For editors: where the JSON Schema is.'),
 };

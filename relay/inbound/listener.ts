@@ -37,6 +37,8 @@ export interface Listener {
   connections(): number;
   /** 421 4.3.2 to new clients, to idle ones now, to busy ones after their transaction. */
   stopAccepting(): void;
+  /** Takes mail again after stopAccepting(); not after close(). */
+  resumeAccepting(): void;
   /**
    * stopAccepting(), then resolves when every client is gone. After
    * `deadlineMs` the transactions still open get 421 and are dropped, only a
@@ -70,6 +72,7 @@ export async function openListener(config: ListenerConfig, deps: ListenerDeps): 
     reconfigure: next => server.reconfigure(next),
     connections: () => context.admitted.total,
     stopAccepting: () => server.stopAccepting(),
+    resumeAccepting: () => server.resumeAccepting(),
     close: deadlineMs => server.shutDown(deadlineMs),
   };
 }
@@ -169,6 +172,10 @@ class RelayServer extends SMTPServer {
     if (this.#context.stopping) return;
     this.#context.stopping = true;
     for (const client of this.#clients) client.shutDown();
+  }
+
+  resumeAccepting(): void {
+    if (this.#closed === undefined) this.#context.stopping = false;
   }
 
   shutDown(deadlineMs: number): Promise<void> {

@@ -7,6 +7,14 @@ import { createMetrics } from '../../../relay/telemetry/metrics.ts';
 
 const now = Date.parse('2026-01-31T12:00:00Z');
 
+const running = {
+  fingerprint: 'abcdef0123456789',
+  credentialsFingerprint: 'fedcba9876543210',
+  forwarding: true,
+  draining: false,
+  warnings: ['w'],
+};
+
 type Mutable = { -readonly [K in keyof RelayView]: RelayView[K] };
 
 function healthy(): Mutable {
@@ -14,7 +22,7 @@ function healthy(): Mutable {
     version: '1.2.3',
     startedAt: now - 60_000,
     phase: () => 'running',
-    config: () => ({ fingerprint: 'abcdef0123456789', forwarding: true, warnings: ['w'] }),
+    config: () => running,
     lastConfigError: () => undefined,
     providers: () => [
       {
@@ -78,6 +86,7 @@ describe('/readyz', () => {
     ['starting', { phase: () => 'starting' }, /^starting: /],
     ['stopping', { phase: () => 'stopping' }, /^stopping: /],
     ['without a configuration', { config: () => undefined }, /^no configuration/],
+    ['draining', { config: () => ({ ...running, draining: true }) }, /^draining: /],
     ['the store failed', { spoolFailure: () => 'fsync: EIO' }, /^the store failed: fsync: EIO/],
     [
       'the disk is low',
@@ -118,6 +127,8 @@ describe('/status', () => {
       ready: true,
       uptimeSeconds: 60,
       fingerprint: 'abcdef0123456789',
+      credentialsFingerprint: 'fedcba9876543210',
+      draining: false,
       forwarding: true,
       warnings: ['w'],
       providers: [

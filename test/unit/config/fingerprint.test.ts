@@ -50,8 +50,8 @@ describe('the fingerprint', () => {
     assert.notEqual(withPassword(fromEnv('A')), withPassword(fromEnv('B')), 'nor is where it comes from');
   });
 
-  test('changes with credentialsRevision, so that a rotation can be waited for', () => {
-    const revision = (credentialsRevision: string) => compiled(one({}, { credentialsRevision })).fingerprint;
+  test('changes with resendRequestedAt, so that asking again is a change', () => {
+    const revision = (resendRequestedAt: string) => compiled(one({}, { resendRequestedAt })).fingerprint;
     assert.notEqual(revision('1'), revision('2'));
   });
 });

@@ -169,7 +169,7 @@ describe('a configuration that is followed', () => {
       const directory = join(volume, `..2026_${number}`);
       const file = one(
         { username: 'u', passwordFile: 'credentials/primary/password' },
-        { credentialsRevision: `${number}` },
+        { resendRequestedAt: `${number}` },
       );
       write(join(directory, 'config.json'), file);
       write(join(directory, 'credentials', 'primary', 'password'), secret);
