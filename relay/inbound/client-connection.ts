@@ -33,7 +33,8 @@ export abstract class ClientConnection extends SMTPConnection {
   #watcher: (() => void) | undefined;
 
   constructor(server: SMTPServer, socket: Socket, context: ListenerContext) {
-    super(server, socket);
+    // The library would make a random name for its logs, which are off.
+    super(server, socket, { id: '-' });
     this.context = context;
     this.client = this.remoteAddress;
     this.session.remoteAddress = this.client;

@@ -10,6 +10,7 @@
 import type { MessageId } from '../spool/message.ts';
 import { mailDeclaration, recipientFault } from './mail-parameters.ts';
 import { type MailPath, type PathFault, parsePath } from './mail-path.ts';
+import type { Policy } from './policy.ts';
 import { Reception, type ReceptionStep, storeRefusal } from './reception.ts';
 import { type Refusal, refusals } from './refusals.ts';
 import type { RateTicket } from './sender-rates.ts';
@@ -33,6 +34,7 @@ type Done = () => void;
 
 export class MailConnection extends SessionConnection {
   #transaction: Transaction | undefined;
+  #network: { readonly policy: Policy; readonly isAllowed: boolean } | undefined;
   #dataTimer: NodeJS.Timeout | undefined;
 
   override get inTransaction(): boolean {
@@ -123,11 +125,20 @@ export class MailConnection extends SessionConnection {
   }
 
   #senderRefusal(): Refusal | undefined {
-    const { config, networks, accounts } = this.context.policy;
+    const { config, accounts } = this.context.policy;
     if (this.user !== undefined) return undefined;
     if (config.requireAuth) return refusals.authenticationRequired();
-    if (networks.includes(this.client)) return undefined;
+    if (this.#isInAllowedNetwork()) return undefined;
     return refusals.networkNotAllowed(this.client, accounts.size > 0);
+  }
+
+  /** Looked up once per configuration: an address does not move. */
+  #isInAllowedNetwork(): boolean {
+    const { policy } = this.context;
+    if (this.#network?.policy !== policy) {
+      this.#network = { policy, isAllowed: policy.networks.includes(this.client) };
+    }
+    return this.#network.isAllowed;
   }
 
   #roomRefusal(declared: number): Refusal | undefined {

@@ -78,7 +78,18 @@ export abstract class SessionConnection extends ClientConnection {
     done();
   }
 
+  /** A mistake of ours costs this client one command, not the program its life. */
   #handle(verb: string, line: Buffer, done: Done): void {
+    try {
+      this.#call(verb, line, done);
+    } catch (error) {
+      this.context.errors.tell(this.client, new Error(`${verb} failed in the relay: ${String(error)}`));
+      this.reply(451, '4.3.0', 'Internal error, try again later');
+      done();
+    }
+  }
+
+  #call(verb: string, line: Buffer, done: Done): void {
     if (verb === 'AUTH') this.#authenticate(this.handler_AUTH, line, done);
     else this._getHandler(verb)?.call(this, line, done);
   }

@@ -105,13 +105,17 @@ export class SmtpInput extends SMTPStream {
     const chunk = this.#at === 0 ? this.#chunk : this.#chunk.subarray(this.#at);
     this.#chunk = NOTHING;
     this.#at = 0;
-    void receiver(chunk).then(rest => {
-      if (rest !== undefined) {
-        this.#receiver = undefined;
-        this.#chunk = rest;
-      }
-      this.#work();
-    });
+    receiver(chunk).then(
+      rest => {
+        if (rest !== undefined) {
+          this.#receiver = undefined;
+          this.#chunk = rest;
+        }
+        this.#work();
+      },
+      // Only a mistake of ours gets here: it costs this client its connection, and nobody else anything.
+      () => this.#handlers.end(),
+    );
   }
 
   #line(): void {

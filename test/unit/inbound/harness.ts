@@ -1,16 +1,13 @@
 /** What the listener's tests share: a recorded spool, a client that speaks raw bytes, a certificate. */
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import type { ListenerConfig } from '../../../relay/config/config.ts';
 import { type Listener, openListener } from '../../../relay/inbound/listener.ts';
 import type { MessageId } from '../../../relay/spool/message.ts';
 import { type Arrival, type Draft, type Spool, SpoolError } from '../../../relay/spool/spool.ts';
 import type { RelayEvent } from '../../../relay/telemetry/events.ts';
+import { type CertificatePair, createAuthority } from '../../smtp/certificates.ts';
 
 export interface Stored {
   readonly id: string;
@@ -250,26 +247,14 @@ export class Client {
   }
 }
 
-export interface Certificate {
-  readonly certificate: string;
-  readonly key: string;
-}
+const testAuthority = createAuthority('Listener tests');
 
-/** A fresh self-signed certificate for localhost. */
-export function makeCertificate(name = 'localhost'): Certificate {
-  const directory = mkdtempSync(join(tmpdir(), 'mailrelay-cert-'));
-  try {
-    const keyFile = join(directory, 'key.pem');
-    const certFile = join(directory, 'cert.pem');
-    const subject = ['-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name},IP:127.0.0.1`];
-    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-    execFileSync('openssl', ['req', '-x509', ...curve, ...subject, '-keyout', keyFile, '-out', certFile], {
-      stdio: 'ignore',
-    });
-    return { certificate: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8') };
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
+/** The authority's certificate, for clients that verify. */
+export const authorityCertificate = testAuthority.certificate;
+
+/** A fresh certificate for this name, the address and localhost. */
+export function makeCertificate(name = 'localhost'): CertificatePair {
+  return testAuthority.issue({ names: [name, '127.0.0.1', 'localhost'] });
 }
 
 /** Waits until something is so; fails after five seconds. */
