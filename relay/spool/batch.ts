@@ -19,6 +19,8 @@ export interface Task {
   readonly writes: boolean;
   /** It makes room or is part of sending: tried again with the ballast released when the disk is full. */
   readonly frees: boolean;
+  /** About how much it adds to the log. */
+  readonly bytes: number;
   run(): unknown;
   answer(outcome: Outcome): void;
 }

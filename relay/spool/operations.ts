@@ -52,7 +52,13 @@ export class Operations {
   }
 
   task(op: Op, answer: (outcome: Outcome) => void): Task {
-    return { writes: WRITES.has(op.op), frees: FREES.has(op.op), run: () => this.#run(op, answer), answer };
+    return {
+      writes: WRITES.has(op.op),
+      frees: FREES.has(op.op),
+      bytes: bytesOf(op),
+      run: () => this.#run(op, answer),
+      answer,
+    };
   }
 
   #run(op: Op, answer: (outcome: Outcome) => void): unknown {
@@ -201,4 +207,9 @@ export class Operations {
     }
     return removed;
   }
+}
+
+function bytesOf(op: Op): number {
+  if (op.op === 'put') return (op.body?.length ?? 0) + op.recipients.length;
+  return op.op === 'chunk' ? op.data.length : 0;
 }

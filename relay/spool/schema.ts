@@ -43,22 +43,32 @@ CREATE TABLE gone (id TEXT PRIMARY KEY, place INTEGER NOT NULL) WITHOUT ROWID;
 export const MIGRATIONS: readonly string[] = [VERSION_1];
 
 const PAGE_BYTES = 8192;
-/** Pages of the log after which it is written back: see docs/spool.md for the measurement. */
-const MOST_LOG_PAGES = 2048;
+/** Longer logs were not faster: see the measurement in docs/spool.md. */
+const MOST_LOG_PAGES = 1024;
+const LEAST_LOG_PAGES = 64;
 /** Part of the volume that the log may take. */
 const LOG_SHARE = 32;
 
-/** Pages of the log after which it is written back, on a volume of that size: at most 16 MB. */
+/** Pages of the log after which it is written back, on a volume of that size: at most 8 MB. */
 export function logPages(volumeBytes: number): number {
-  return Math.max(32, Math.min(MOST_LOG_PAGES, Math.floor(volumeBytes / LOG_SHARE / PAGE_BYTES)));
+  return Math.max(
+    LEAST_LOG_PAGES,
+    Math.min(MOST_LOG_PAGES, Math.floor(volumeBytes / LOG_SHARE / PAGE_BYTES)),
+  );
+}
+
+/** The same in bytes; also the most that one transaction adds (a single operation may add more). */
+export function logBytes(volumeBytes: number): number {
+  return logPages(volumeBytes) * PAGE_BYTES;
 }
 
 /**
  * Bytes kept occupied for a full volume: what writing the log back can ask
- * for, so that the log can begin anew and needs no more room.
+ * for at its longest, one full transaction beyond the mark, and a little for
+ * indexes. The log can then begin anew and needs no more room.
  */
 export function ballastBytes(volumeBytes: number): number {
-  return logPages(volumeBytes) * PAGE_BYTES;
+  return Math.ceil(2.5 * logBytes(volumeBytes));
 }
 
 const SETTINGS = `

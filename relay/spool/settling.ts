@@ -102,6 +102,7 @@ export class Settling {
     this.#options.submit({
       writes: true,
       frees: true,
+      bytes: 0,
       run: () => this.#options.rows.deleteGone(row[1]),
       answer: () => undefined,
     });
@@ -117,6 +118,7 @@ export class Settling {
     this.#options.submit({
       writes: true,
       frees: true,
+      bytes: 0,
       run: () => this.#conclude(op, row, lost ? NOWHERE : move.place),
       answer: outcome => {
         if ('kind' in outcome) this.#options.claims.end(op.id);

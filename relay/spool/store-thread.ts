@@ -52,10 +52,10 @@ async function open(options: StoreOptions): Promise<Opened> {
     }
   })();
   try {
-    const unclean = await ownership.take();
+    const unclean = await withRoom(options, () => ownership.take());
     if (unclean && statSync(file).size <= CHECK_UP_TO_BYTES) checkDatabase(database, file);
     const rows = new Rows(database);
-    return { rows, recovered: recoverWithRoom(options, rows), ownership };
+    return { rows, recovered: await withRoom(options, () => recover(directory, rows)), ownership };
   } catch (error) {
     database.close();
     throw error;
@@ -63,13 +63,13 @@ async function open(options: StoreOptions): Promise<Opened> {
 }
 
 /** A full disk must not keep the store from starting: it is how it gets empty again. */
-function recoverWithRoom(options: StoreOptions, rows: Rows): Recovered {
+async function withRoom<T>(options: StoreOptions, work: () => T | Promise<T>): Promise<T> {
   try {
-    return recover(options.directory, rows);
+    return await work();
   } catch (error) {
     if (troubleOf(error) !== 'full') throw error;
     new Ballast(options.directory, ballastBytes(options.volumeBytes)).release();
-    return recover(options.directory, rows);
+    return await work();
   }
 }
 

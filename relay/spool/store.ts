@@ -20,7 +20,7 @@ import {
   type StoreOptions,
 } from './protocol.ts';
 import { Rows } from './rows.ts';
-import { ballastBytes, logPages } from './schema.ts';
+import { ballastBytes, logBytes, logPages } from './schema.ts';
 import { Settling } from './settling.ts';
 import { describe, troubleOf } from './trouble.ts';
 
@@ -54,6 +54,7 @@ export class Store {
   #oldest: readonly number[] = STATES.map(() => 0);
   #oldestAt = 0;
   readonly #logPages: number;
+  readonly #mostBytes: number;
   #nextCheckpoint: number;
   #scheduled = false;
   #turning = false;
@@ -66,6 +67,7 @@ export class Store {
     this.#parts = parts;
     this.#now = options.now;
     this.#logPages = logPages(options.volumeBytes);
+    this.#mostBytes = logBytes(options.volumeBytes);
     this.#nextCheckpoint = this.#logPages;
     this.#rows = new Rows(database);
     this.#logState = database.prepare('PRAGMA wal_checkpoint(NOOP)');
@@ -118,11 +120,24 @@ export class Store {
 
   /** One batch: everything that waits, then the answers, then the log when it has grown. */
   turn(): void {
-    this.#turning = true;
-    this.#batch.run(this.#waiting.splice(0));
-    this.#turning = false;
-    this.#reportNow(false);
-    this.#checkpoint();
+    do {
+      this.#turning = true;
+      this.#batch.run(this.#cut());
+      this.#turning = false;
+      this.#reportNow(false);
+      this.#checkpoint();
+    } while (this.#waiting.length > 0);
+  }
+
+  /** What waits, but no more than the log may hold between two looks at its length. */
+  #cut(): readonly Task[] {
+    let bytes = 0;
+    const end = this.#waiting.findIndex(task => {
+      bytes += task.bytes;
+      return bytes > this.#mostBytes;
+    });
+    // One task alone may be larger.
+    return this.#waiting.splice(0, end === -1 ? this.#waiting.length : Math.max(1, end));
   }
 
   /** Finishes what waits, writes the log back whole and closes. */

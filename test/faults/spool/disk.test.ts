@@ -17,12 +17,20 @@ import { run } from './process.ts';
 
 async function place(t: TestContext): Promise<string> {
   const root = await mkdtemp(join(tmpdir(), 'spool-disk-'));
-  t.after(() => rm(root, { recursive: true }));
+  t.after(async () => {
+    // In this order: a spool that is open holds the volume, the volume the directory.
+    for (const spool of opened.splice(0)) await spool.close();
+    if (mounted.delete(root)) spawnSync('umount', [root]);
+    await rm(root, { recursive: true });
+  });
   return root;
 }
 
-function open(directory: string, events: RelayEvent[] = []): Promise<OpenSpool> {
-  return openSpool({
+const mounted = new Set<string>();
+const opened: OpenSpool[] = [];
+
+async function open(directory: string, events: RelayEvent[] = []): Promise<OpenSpool> {
+  const spool = await openSpool({
     directory,
     maxMessageBytes: 1_000_000,
     reserveBytes: 0,
@@ -30,6 +38,8 @@ function open(directory: string, events: RelayEvent[] = []): Promise<OpenSpool> 
     now: Date.now,
     emit: event => events.push(event),
   });
+  opened.push(spool);
+  return spool;
 }
 
 const strace = spawnSync('strace', ['-V']).status === 0;
@@ -127,7 +137,6 @@ describe('an error of the disk', { skip: strace ? false : 'strace is not install
     await child.ended;
     assert.ok(!child.lines.includes('done'));
     const spool = await open(directory);
-    t.after(() => spool.close());
     const [message] = await spool.list({});
     assert.equal(message?.state, 'active');
     assert.deepEqual(await namesIn(directory, 'failed'), []);
@@ -138,7 +147,7 @@ describe('an error of the disk', { skip: strace ? false : 'strace is not install
 async function smallVolume(t: TestContext): Promise<string | undefined> {
   const root = await place(t);
   if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', root]).status !== 0) return undefined;
-  t.after(() => spawnSync('umount', ['-l', root]));
+  mounted.add(root);
   return join(root, 'emails');
 }
 
@@ -161,7 +170,6 @@ describe('a full volume', () => {
     if (directory === undefined) return t.skip('mounting a tmpfs is not permitted');
     const events: RelayEvent[] = [];
     const spool = await open(directory, events);
-    t.after(() => spool.close());
     const { kept, refusal } = await fillUp(spool);
     assert.equal((refusal as { kind?: string }).kind, 'disk-full');
     assert.equal(spool.failure(), undefined);
@@ -183,7 +191,6 @@ describe('a full volume', () => {
     await spool.close();
 
     const reopened = await open(directory);
-    t.after(() => reopened.close());
     assert.deepEqual((await reopened.list({})).map(message => message.id).sort(), [second, again].sort());
     assert.ok(events.some(event => event.event === 'disk-low'));
     assert.ok(events.some(event => event.event === 'disk-recovered'));
