@@ -104,6 +104,8 @@ if (what === 'flood') {
 } else {
   const id = await prepare();
   say(`prepared ${id}`);
+  const { SPOOL_WAIT = '' } = process.env;
+  while (SPOOL_WAIT !== '' && !existsSync(SPOOL_WAIT)) await new Promise(resolve => setTimeout(resolve, 10));
   writeFileSync(arm, '');
   await WORK[what]?.(id);
   say('done');

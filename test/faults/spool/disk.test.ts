@@ -4,8 +4,9 @@
  * strace or mounting is not to be had.
  */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
@@ -113,34 +114,43 @@ describe('an error of the disk', { skip: strace ? false : 'strace is not install
     });
   }
 
-  test('fsync of a body file fails: the message stays whole in the database and nothing is trusted', async t => {
-    const root = await place(t);
-    const directory = join(root, 'emails');
-    const child = run({
-      directory,
-      what: 'failed',
-      arm: join(root, 'arm'),
-      under: [
-        'strace',
+  const syncs: readonly [title: string, only: readonly string[]][] = [
+    ['fsync of a body file fails', []],
+    ['fsync of the directory of body files fails', ['failed']],
+  ];
+  for (const [title, only] of syncs) {
+    test(`${title}: the message stays whole in the database and nothing is trusted`, async t => {
+      const root = await place(t);
+      const directory = join(root, 'emails');
+      const go = join(root, 'go');
+      const child = run({ directory, what: 'failed', arm: join(root, 'arm'), wait: go });
+      await child.said('prepared');
+      const paths = only.flatMap(name => ['-P', join(directory, name)]);
+      const options = [
         '-f',
-        '-qq',
         '-o',
         '/dev/null',
-        '-P',
-        join(directory, 'failed'),
+        ...paths,
         '-e',
-        'inject=fsync:error=EIO:when=2+',
-      ],
+        'inject=fsync:error=EIO',
+        '-p',
+        `${child.process.pid}`,
+      ];
+      const tracer = spawn('strace', options, { stdio: ['ignore', 'ignore', 'pipe'] });
+      const traced = once(tracer, 'exit');
+      // "Process 1 attached with 12 threads"
+      await once(tracer.stderr, 'data');
+      await writeFile(go, '');
+      await child.said('event {"event":"spool-failed"');
+      child.process.kill('SIGKILL');
+      await Promise.all([child.ended, traced]);
+      assert.ok(!child.lines.includes('done'));
+      const spool = await open(directory);
+      const [message] = await spool.list({});
+      assert.equal(message?.state, 'active');
+      assert.deepEqual(await namesIn(directory, 'failed'), []);
     });
-    await child.said('event {"event":"spool-failed"');
-    child.process.kill('SIGKILL');
-    await child.ended;
-    assert.ok(!child.lines.includes('done'));
-    const spool = await open(directory);
-    const [message] = await spool.list({});
-    assert.equal(message?.state, 'active');
-    assert.deepEqual(await namesIn(directory, 'failed'), []);
-  });
+  }
 });
 
 /** A volume of its own of 24 MB, or undefined where mounting is not permitted. */

@@ -22,15 +22,17 @@ export interface ChildOptions {
   readonly what: string;
   readonly arm?: string;
   readonly step?: string;
+  /** The work begins when this file exists. */
+  readonly wait?: string;
   /** A program in front of node: strace and its options. */
   readonly under?: readonly string[];
 }
 
 export function run(options: ChildOptions): Running {
-  const { directory, what, arm = '/nonexistent/arm', step = '', under = [] } = options;
+  const { directory, what, arm = '/nonexistent/arm', step = '', wait = '', under = [] } = options;
   const [program = process.execPath, ...rest] = [...under, process.execPath, CHILD, directory, what, arm];
   const child = spawn(program, rest, {
-    env: { ...process.env, SPOOL_ARM: arm, SPOOL_STEP: step, NODE_TEST_CONTEXT: undefined },
+    env: { ...process.env, SPOOL_ARM: arm, SPOOL_STEP: step, SPOOL_WAIT: wait, NODE_TEST_CONTEXT: undefined },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const lines: string[] = [];

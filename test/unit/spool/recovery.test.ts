@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { mkdir, readFile, rename, symlink, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { describe, test } from 'node:test';
+import { migrate, openDatabase } from '../../../relay/spool/schema.ts';
+import { bodyOf, bury, fail, namesIn, put, START, scene, text } from './fixture.ts';
+
+const told = (events: readonly { event: string }[], name: string) => events.filter(one => one.event === name);
+
+describe('recovery', () => {
+  test('moves files that no row knows to quarantine, deletes none, and follows no link', async t => {
+    const { open, directory, events } = await scene(t);
+    await (await open()).close();
+    const id = `${'0'.repeat(16)}1`;
+    await writeFile(join(directory, 'failed', `${id}.eml`), 'whose');
+    await writeFile(join(directory, 'dead', `${id}.eml`), 'whose too');
+    await writeFile(join(directory, 'failed', 'notes.txt'), 'mine');
+    await symlink('/etc/passwd', join(directory, 'dead', `${'0'.repeat(16)}2.eml`));
+    await writeFile(join(directory, 'failed', `${id}.eml.tmp`), 'half');
+    await mkdir(join(directory, 'failed', 'folder'));
+    const spool = await open();
+    assert.deepEqual(
+      await namesIn(directory, 'quarantine'),
+      [`${id}.eml`, `${id}.eml.1`, `${'0'.repeat(16)}2.eml`, 'notes.txt'].sort(),
+    );
+    assert.deepEqual(await namesIn(directory, 'failed'), ['folder']);
+    assert.deepEqual(await namesIn(directory, 'dead'), []);
+    assert.equal(String(await readFile(join(directory, 'quarantine', 'notes.txt'))), 'mine');
+    assert.deepEqual(await spool.list({}), []);
+    const [event] = told(events, 'spool-quarantined') as { count?: number; message?: string }[];
+    assert.equal(event?.count, 4);
+    assert.match(event?.message ?? '', /notes\.txt/);
+  });
+
+  test('puts a body that lies in the wrong directory where its row says', async t => {
+    const { open, directory } = await scene(t);
+    const first = await open();
+    const failed = await put(first, text(100));
+    const dead = await put(first, text(200));
+    await fail(first, failed, START);
+    await bury(first, dead);
+    await first.close();
+    await rename(join(directory, 'failed', `${failed}.eml`), join(directory, 'dead', `${failed}.eml`));
+    await rename(join(directory, 'dead', `${dead}.eml`), join(directory, 'failed', `${dead}.eml`));
+    const second = await open();
+    assert.deepEqual(await namesIn(directory, 'failed'), [`${failed}.eml`]);
+    assert.deepEqual(await namesIn(directory, 'dead'), [`${dead}.eml`]);
+    assert.deepEqual(await bodyOf(second, failed), text(100));
+    assert.deepEqual(await bodyOf(second, dead), text(200));
+  });
+
+  test('buries a message whose file is gone, says so, and takes it up again when the file is back', async t => {
+    const { open, directory, events } = await scene(t);
+    const first = await open();
+    const lost = await put(first, text(100));
+    const other = await put(first, text(50));
+    await fail(first, lost, START);
+    await fail(first, other, START);
+    await first.close();
+    const path = join(directory, 'failed', `${lost}.eml`);
+    const body = await readFile(path);
+    await unlink(path);
+    const second = await open();
+    const [message] = await second.list({ ids: [lost] });
+    assert.equal(message?.state, 'dead');
+    assert.match(message?.reason ?? '', /body missing: emails\/failed\/.*no provider/);
+    assert.deepEqual(
+      message?.recipients.map(one => one.state),
+      ['delivered', 'expired'],
+    );
+    assert.equal(told(events, 'message-dead').length, 1);
+    assert.equal(second.counts().dead.messages, 1);
+    assert.equal(second.counts().failed.messages, 1);
+    await assert.rejects(bodyOf(second, lost), { kind: 'not-found' });
+    await second.close();
+    await writeFile(path, body);
+    const third = await open();
+    assert.deepEqual(await bodyOf(third, lost), text(100));
+    assert.deepEqual(await namesIn(directory, 'dead'), [`${lost}.eml`]);
+    assert.equal(await third.resend({ ids: [lost] }), 1);
+  });
+
+  test('sweeps the chunks of a large message that was never committed', async t => {
+    const { open, directory } = await scene(t);
+    const first = await open();
+    const draft = first.begin();
+    for (let i = 0; i < 20; i++) await draft.write(text(65_536));
+    await first.close();
+    const second = await open();
+    await second.close();
+    const database = new DatabaseSync(join(directory, 'queue.db'));
+    assert.equal(database.prepare('SELECT count(*) AS c FROM chunk').get()?.['c'], 0);
+    assert.equal(database.prepare('SELECT count(*) AS c FROM draft').get()?.['c'], 0);
+    database.close();
+  });
+
+  test('goes on after an id and a number that are taken', async t => {
+    const { open, clock } = await scene(t);
+    const first = await open();
+    const a = await put(first, text(1));
+    await first.close();
+    clock.now = START - 1e9;
+    const second = await open();
+    const b = await put(second, text(2));
+    assert.ok(b > a);
+    assert.equal((await second.list({})).length, 2);
+  });
+});
+
+describe('the schema', () => {
+  test('of a newer program is refused with both versions named', async t => {
+    const { open, directory } = await scene(t);
+    await (await open()).close();
+    const database = new DatabaseSync(join(directory, 'queue.db'));
+    database.exec('PRAGMA user_version = 9');
+    database.close();
+    await assert.rejects(open(), {
+      kind: 'corrupt',
+      message: /queue\.db has schema version 9, this program knows up to 1/,
+    });
+  });
+
+  test('is brought up one version at a time, and a step that fails leaves the last whole one', t => {
+    const database = new DatabaseSync(':memory:');
+    t.after(() => database.close());
+    const steps = ['CREATE TABLE a (x)', 'ALTER TABLE a ADD COLUMN y'];
+    migrate(database, 'queue.db', steps.slice(0, 1));
+    database.exec('INSERT INTO a (x) VALUES (1)');
+    migrate(database, 'queue.db', steps);
+    assert.deepEqual({ ...database.prepare('SELECT * FROM a').get() }, { x: 1, y: null });
+    assert.throws(() => migrate(database, 'queue.db', [...steps, 'CREATE TABLE b (x); CREATE TABLE a (x)']));
+    database.exec('ROLLBACK');
+    assert.equal(database.prepare('PRAGMA user_version').get()?.['user_version'], 2);
+  });
+
+  test('a file that is no database is refused and left alone', async t => {
+    const { open, directory } = await scene(t);
+    await mkdir(directory, { recursive: true });
+    await writeFile(join(directory, 'queue.db'), 'this is no database at all, '.repeat(100));
+    await assert.rejects(open(), { kind: 'corrupt' });
+    assert.match(String(await readFile(join(directory, 'queue.db'))), /^this is no database/);
+  });
+
+  test('a damaged database is found after an unclean end', async t => {
+    const { open, directory } = await scene(t);
+    const spool = await open();
+    for (let i = 0; i < 50; i++) await put(spool, text(3000));
+    await spool.close();
+    const file = join(directory, 'queue.db');
+    const bytes = await readFile(file);
+    bytes.fill(0xee, 8192 * 2, 8192 * 12);
+    await writeFile(file, bytes);
+    await writeFile(join(directory, 'owner.json'), '{"pid":1,"host":"x","since":"","beat":1}');
+    await assert.rejects(open(), { kind: 'corrupt' });
+  });
+
+  test('keeps the settings that durability rests on', async t => {
+    const { directory } = await scene(t);
+    await mkdir(directory, { recursive: true });
+    const database = openDatabase(join(directory, 'queue.db'));
+    t.after(() => database.close());
+    const value = (name: string) => Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0];
+    assert.equal(value('journal_mode'), 'wal');
+    assert.equal(value('synchronous'), 2);
+    assert.equal(value('locking_mode'), 'exclusive');
+    assert.equal(value('page_size'), 8192);
+  });
+});
