@@ -41,15 +41,22 @@ ip link set node0 up
 ip route add default dev node0
 echo 1 > /proc/sys/net/ipv4/ip_forward
 
+check() { # while coming up, a part that ends is the end of all
+  local file
+  for file in "$dir"/pid/*; do
+    [ "${file##*/}" = init ] || kill -0 "$(cat "$file")" 2> /dev/null || { echo "${file##*/} ended"; exit 1; }
+  done
+}
 for name in etcd kube-apiserver containerd; do start "$name"; done
-until [ -S "$dir/containerd.sock" ] && ctr -a "$dir/containerd.sock" version > /dev/null 2>&1; do sleep 0.1; done
+until [ -S "$dir/containerd.sock" ] && ctr -a "$dir/containerd.sock" version > /dev/null 2>&1; do check; sleep 0.1; done
 import_image() { ctr -a "$dir/containerd.sock" -n k8s.io images import "$1" >> "$dir/log/images.log" 2>&1; }
 import_image "$dir/images/pause.tar"
-until "$programs/kubectl" --kubeconfig "$dir/inside.kubeconfig" get --raw /readyz > /dev/null 2>&1; do sleep 0.1; done
+until "$programs/kubectl" --kubeconfig "$dir/inside.kubeconfig" get --raw /readyz > /dev/null 2>&1; do check; sleep 0.1; done
 for name in kube-controller-manager kube-scheduler kubelet kube-proxy coredns; do start "$name"; done
 import_image "$dir/images/base.tar"
 touch "$dir/images/done"
 while :; do
   wait -n || true
+  [ -e "$dir/ready" ] || check
   sleep 0.05 # a shell without children does not wait
 done
