@@ -250,6 +250,20 @@ describe('shutting down', () => {
     assert.equal(rig.spool.stored.length, 1);
   });
 
+  test('can be called off before it is complete, not after', async () => {
+    await using rig = await openRig();
+    rig.listener.stopAccepting();
+    assert.match(await (await rig.client()).reply(), /^421 4\.3\.2 /);
+    rig.listener.resumeAccepting();
+    const client = await rig.client();
+    await client.hello();
+    assert.match(await client.send('x'), /^250/);
+    const closing = rig.listener.close(1000);
+    rig.listener.resumeAccepting();
+    assert.match(await client.reply(), /^421 4\.3\.2 /);
+    await closing;
+  });
+
   test('drops what is not finished at the deadline, but answers a commit that has begun', async () => {
     await using rig = await openRig();
     let release = (): void => undefined;
