@@ -17,7 +17,7 @@ export interface BounceDeps {
   readonly now: () => number;
 }
 
-/** Does nothing for a null sender or when nobody ended badly. Rejects with SpoolError. */
+/** Does nothing for a null sender or when nobody ended badly. Without the header when that cannot be read. Rejects with SpoolError. */
 export async function sendBounce(
   message: StoredMessage,
   recipients: readonly Recipient[],
@@ -26,7 +26,8 @@ export async function sendBounce(
   if (message.sender === '') return;
   const draft = spool.begin();
   try {
-    const head = await readHead(spool, message);
+    // A body that is gone takes nobody's notice with it.
+    const head = await readHead(spool, message).catch(() => Buffer.alloc(0));
     const bounce = buildBounce(message, recipients, { hostname, now: now(), token: draft.id, head });
     if (bounce === undefined) return draft.abort();
     await draft.write(bounce.content);

@@ -139,8 +139,10 @@ export function usable(health: Health, now: number): boolean {
 function strike(health: Closed, verdict: Verdict, at: FailedAt): Health {
   const strikes = health.strikes + 1;
   // again 'no' says that another try would end the same way (a certificate, a
-  // greeting of 554): the second and third would only delay mail.
-  const enough = strikes >= strikesToOpen || verdict.again === 'no';
+  // greeting of 554): the second and third would only delay mail. An unanswered
+  // dot is not repeated for another reason, and one of them proves little.
+  const hopeless = verdict.again === 'no' && !verdict.ambiguous;
+  const enough = strikes >= strikesToOpen || hopeless;
   return enough ? open(verdict, at) : { ...health, strikes };
 }
 

@@ -107,7 +107,10 @@ export class Delivery {
   async stop(deadlineMs: number): Promise<void> {
     for (const scheduler of this.#schedulers) scheduler.pause();
     this.#providers.close();
-    const deadline = setTimeout(() => this.#providers.destroy(), deadlineMs);
+    const deadline = setTimeout(() => {
+      this.#providers.destroy();
+      for (const scheduler of this.#schedulers) scheduler.abandon();
+    }, deadlineMs);
     await Promise.all(this.#schedulers.map(scheduler => scheduler.settled()));
     clearTimeout(deadline);
     this.#providers.destroy();

@@ -21,6 +21,7 @@ export class Ledger {
   /** Positions that no provider may be offered any more in this round. */
   readonly #barred = new Set<number>();
   readonly #refusedBy = new Map<number, Set<string>>();
+  #uncertain = false;
 
   constructor(recipients: readonly Recipient[]) {
     this.#recipients = [...recipients];
@@ -60,8 +61,14 @@ export class Ledger {
     return remainder;
   }
 
-  /** Ends those whom every configured provider has refused for good. */
+  /** Somebody's final dot was left unanswered in this round. */
+  get uncertain(): boolean {
+    return this.#uncertain;
+  }
+
+  /** Ends those whom every configured provider has refused for good; without any provider nobody was asked. */
   rejectWhereAllRefused(providers: readonly string[]): void {
+    if (providers.length === 0) return;
     for (const [index, names] of this.#refusedBy) {
       const recipient = this.#recipients[index]!;
       if (recipient.state !== 'pending' || !providers.every(name => names.has(name))) continue;
@@ -82,8 +89,9 @@ export class Ledger {
     const { verdict } = outcome;
     if (verdict.ends) return { ...answered, state: 'rejected' };
     if (verdict.refused) this.#refusals(index).add(provider);
-    if (verdict.ambiguous) return { ...answered, ambiguous: (before.ambiguous ?? 0) + 1 };
-    return answered;
+    if (!verdict.ambiguous) return answered;
+    this.#uncertain = true;
+    return { ...answered, ambiguous: (before.ambiguous ?? 0) + 1 };
   }
 
   #remain(

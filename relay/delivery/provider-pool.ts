@@ -12,6 +12,8 @@ export class ProviderPool {
   readonly #now: () => number;
   readonly #idle: { session: Session; timer: NodeJS.Timeout }[] = [];
   readonly #busy = new Set<Session>();
+  /** When each was taken in, by this pool's own clock. */
+  readonly #since = new WeakMap<Session, number>();
   #retired = false;
 
   constructor(limits: ProviderLimits, now: () => number) {
@@ -29,6 +31,7 @@ export class ProviderPool {
 
   /** Takes in a connection that is ready. `onClosed` hears when it ends while idle. */
   add(session: Session, onClosed: () => void): void {
+    this.#since.set(session, this.#now());
     session.onClose(() => {
       if (this.#forget(session)) onClosed();
     });
@@ -79,7 +82,7 @@ export class ProviderPool {
       !this.#retired &&
       session.usable &&
       session.transactions < this.#limits.messagesPerConnection &&
-      this.#now() - session.openedAt < this.#limits.connectionLifetimeMs
+      this.#now() - (this.#since.get(session) ?? 0) < this.#limits.connectionLifetimeMs
     );
   }
 

@@ -19,6 +19,6 @@ export class Ramp {
   }
 
   failed(): void {
-    this.#size = Math.max(START, this.#size / 2);
+    this.#size = Math.max(START, Math.floor(this.#size / 2));
   }
 }

@@ -47,12 +47,16 @@ export interface RoundDeps {
 /**
  * settled: committed; the message has a new state or is gone.
  * stopped: interrupted; what was achieved is committed, the rest is unchanged.
- * local:   our own store could not give the body; nothing was decided.
+ * local:   our own store could not give the body; what was achieved before is
+ *          committed, the rest waits for a later round.
  */
 export type RoundEnd =
   | { readonly kind: 'settled'; readonly as: Settlement['kind'] }
   | { readonly kind: 'stopped' }
   | { readonly kind: 'local'; readonly message: string };
+
+/** The longest wait named by a provider that a message spends between two tries there, ms. */
+const LONGEST_NAMED_MS = 10_000;
 
 /** Why a provider is left. */
 type Leave = 'done' | 'unavailable' | 'impatient' | 'stopped' | 'local';
@@ -99,14 +103,20 @@ export class Round {
 
   /** Runs it to its end. Rejects only when the spool refuses a commit. */
   async run(): Promise<RoundEnd> {
+    const leave = await this.#visitAll();
+    if (leave === 'local') return this.#local();
+    // What may have arrived is not sent at once after a restart: it waits for a later round.
+    return leave === 'stopped' && !this.#ledger.uncertain ? { kind: 'stopped' } : this.#settle();
+  }
+
+  async #visitAll(): Promise<Leave> {
     for (let name = this.#route.next(); name !== undefined; name = this.#route.next()) {
       if (this.#ledger.open().length === 0) break;
       const leave = await this.#visit(name);
-      if (leave === 'stopped') return { kind: 'stopped' };
-      if (leave === 'local') return { kind: 'local', message: this.#localFailure };
+      if (leave === 'stopped' || leave === 'local') return leave;
       if (leave === 'impatient') this.#route.postpone(name);
     }
-    return this.#settle();
+    return 'done';
   }
 
   async #visit(name: string): Promise<Leave> {
@@ -158,6 +168,8 @@ export class Round {
   async #attempt(name: string, step: Step, batches: number[][]): Promise<Leave | Step> {
     if (step.delayMs > 0 && !(await this.#pause(step.delayMs))) return 'stopped';
     const granted = await this.#acquire(name);
+    // Some tries are spent: coming back later in the round would give it more than its share.
+    if (granted === 'impatient' && step.try > 1) return this.#leave(name, 'no connection in time');
     if (typeof granted === 'string') return granted;
     const done = await this.#transact(granted, step);
     if (done === 'local') return 'local';
@@ -254,7 +266,9 @@ export class Round {
   ): number | undefined {
     const settings = this.#deps.settings().retry;
     if (retry.length === 0 || attempt.tryNumber >= settings.attempts || !provider.usable) return undefined;
-    return Math.max(tryDelay(attempt.tryNumber, settings), attempt.outcome.ended?.verdict.waitMs ?? 0);
+    const named = attempt.outcome.ended?.verdict.waitMs ?? 0;
+    // A longer wait is honoured by going elsewhere, not by keeping the message on this round for hours.
+    return named > LONGEST_NAMED_MS ? undefined : Math.max(tryDelay(attempt.tryNumber, settings), named);
   }
 
   #tellHealth(provider: Provider, { recipients, ended }: TransactionOutcome): void {
@@ -272,15 +286,28 @@ export class Round {
 
   async #settle(): Promise<RoundEnd> {
     this.#ledger.rejectWhereAllRefused(this.#deps.providers().map(({ name }) => name));
+    return { kind: 'settled', as: await this.#end(this.#route.left?.reason ?? '') };
+  }
+
+  async #local(): Promise<RoundEnd> {
+    await this.#end(this.#localFailure);
+    return { kind: 'local', message: this.#localFailure };
+  }
+
+  async #end(reason: string): Promise<Settlement['kind']> {
     const settlement = settlementOf(this.#message, this.#ledger.recipients, {
       now: this.#deps.now(),
       random: this.#deps.random(),
       resend: this.#deps.settings().resend,
-      reason: this.#route.left?.reason ?? '',
+      reason,
     });
-    if (settlement.kind === 'dead') await this.#deps.bounce(this.#message, settlement.recipients);
+    if (settlement.kind === 'dead' && this.#deps.settings().resend.bounces) {
+      // The bounce may have to wait for room on the disk; who was delivered to must not be forgotten meanwhile.
+      await this.#commit({ kind: 'progress', recipients: settlement.recipients });
+      await this.#deps.bounce(this.#message, settlement.recipients);
+    }
     await this.#commit(settlement);
-    return { kind: 'settled', as: settlement.kind };
+    return settlement.kind;
   }
 
   async #commit(settlement: Settlement): Promise<void> {

@@ -5,8 +5,7 @@
  * many are queued; never looks at a reply.
  */
 import { setMaxListeners } from 'node:events';
-import type { MessageId } from '../spool/message.ts';
-import { type Claim, type ClaimQuery, type Settlement, type Spool, SpoolError } from '../spool/spool.ts';
+import { type Claim, type ClaimQuery, type Spool, SpoolError } from '../spool/spool.ts';
 import type { Emit } from '../telemetry/events.ts';
 import { resendDelay } from './backoff.ts';
 import type { Provider } from './provider.ts';
@@ -40,6 +39,7 @@ export class Scheduler {
   readonly #deps: SchedulerDeps;
   readonly #running: Record<Lane, number> = { fresh: 0, resend: 0 };
   readonly #claiming: Record<Lane, boolean> = { fresh: false, resend: false };
+  readonly #lookAgain: Record<Lane, boolean> = { fresh: false, resend: false };
   readonly #ramp = new Ramp();
   #stopping: AbortController | undefined;
   #bodyBytes = 0;
@@ -52,6 +52,7 @@ export class Scheduler {
   #lookAt = Number.POSITIVE_INFINITY;
   #idle: (() => void) | undefined;
   #broken: string | undefined;
+  #abandoned = false;
 
   constructor(deps: SchedulerDeps) {
     this.#deps = deps;
@@ -96,6 +97,11 @@ export class Scheduler {
     });
   }
 
+  /** The deadline of a stop has passed: what still waits for room on the disk is given up. */
+  abandon(): void {
+    this.#abandoned = true;
+  }
+
   /** Sends everything in emails/failed now, at the pace of the ramp, each message once. */
   drain(reason: string): void {
     const { messages } = this.#deps.spool.counts().failed;
@@ -132,21 +138,31 @@ export class Scheduler {
   }
 
   async #fill(lane: Lane): Promise<void> {
+    if (this.#claiming[lane]) {
+      // What it cannot see yet is looked for when it is done.
+      this.#lookAgain[lane] = true;
+      return;
+    }
     const query = lane === 'fresh' ? this.#freshQuery() : this.#resendQuery();
-    if (this.#claiming[lane] || query.limit < 1) return;
+    if (query.limit < 1) return;
     this.#claiming[lane] = true;
-    const leftBehind = this.#leftBehind;
     try {
-      const claims = await this.#deps.spool.claim(query);
-      this.#claiming[lane] = false;
-      for (const claim of claims) this.#start(claim, lane);
-      if (lane === 'resend') await this.#resendsClaimed(claims.length, query);
-      else if (claims.length < query.limit && leftBehind === this.#leftBehind) this.#backlog = false;
-      if (lane === 'fresh' && this.#backlog && claims.length > 0) this.#pump();
+      await this.#claim(lane, query);
     } catch (error) {
-      this.#claiming[lane] = false;
       this.#storeFailed(error);
     }
+    this.#claiming[lane] = false;
+    if (this.#lookAgain[lane]) this.#pump();
+  }
+
+  async #claim(lane: Lane, query: ClaimQuery): Promise<void> {
+    this.#lookAgain[lane] = false;
+    const leftBehind = this.#leftBehind;
+    const claims = await this.#deps.spool.claim(query);
+    for (const claim of claims) this.#start(claim, lane);
+    if (lane === 'resend') return this.#resendsClaimed(claims.length, query);
+    if (claims.length < query.limit && leftBehind === this.#leftBehind) this.#backlog = false;
+    else if (claims.length > 0) this.#lookAgain.fresh = true;
   }
 
   /** Active mail is due whenever it is seen: a clock set back must not hide it. */
@@ -230,14 +246,7 @@ export class Scheduler {
     }
     if (end.kind === 'local') {
       this.#deps.emit({ event: 'spool-failed', message: `message ${message.id}: ${end.message}` });
-      const dueAt = this.#deps.now() + this.#resendDelay(message.rounds + 1);
-      await this.#settle(message.id, {
-        kind: 'failed',
-        recipients: message.recipients,
-        dueAt,
-        reason: end.message,
-      });
-      this.#lookAtMost(dueAt);
+      this.#lookAtMost(this.#deps.now() + this.#resendDelay(message.rounds + 1));
     }
     if (end.kind !== 'settled') return;
     if (end.as === 'failed') this.#lookAtMost(this.#deps.now() + this.#resendDelay(message.rounds + 1));
@@ -254,8 +263,8 @@ export class Scheduler {
     const { spool, emit, now, random, settings, providers, bounce } = this.#deps;
     return {
       read: id => spool.read(id),
-      settle: (id, settlement) => this.#settle(id, settlement),
-      bounce,
+      settle: (id, settlement) => this.#whenRoom(() => spool.settle(id, settlement)),
+      bounce: (message, recipients) => this.#whenRoom(() => bounce(message, recipients)),
       emit,
       now,
       random,
@@ -266,12 +275,13 @@ export class Scheduler {
   }
 
   /** Commits a result. A full disk delays it; what the provider took must not be forgotten. */
-  async #settle(id: MessageId, settlement: Settlement): Promise<void> {
+  async #whenRoom(commit: () => Promise<void>): Promise<void> {
     for (;;) {
       try {
-        return await this.#deps.spool.settle(id, settlement);
+        return await commit();
       } catch (error) {
-        if (!(error instanceof SpoolError && error.kind === 'disk-full')) throw error;
+        const wait = error instanceof SpoolError && error.kind === 'disk-full' && !this.#abandoned;
+        if (!wait) throw error;
         await new Promise(resolve => setTimeout(resolve, DISK_FULL_RETRY_MS));
       }
     }

@@ -14,7 +14,7 @@ import { type Known, lookUp } from './known-replies.ts';
 /**
  * none        nothing about the provider: the message or the recipient is meant
  * strike      the provider failed; three in a row open its breaker, one does
- *             when `again` is 'no', since another try would end the same way
+ *             when `again` is 'no' and nothing is unknown: another try would end the same way
  * soft-strike it failed on this message; ten different messages open the breaker
  * suspend     it refuses our credentials
  * cool-down   it asks to be left alone for `waitMs`
