@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, test } from 'node:test';
+import type { KubeObject } from '../../../operator/kube/object.ts';
+import { Store } from '../../../operator/kube/store.ts';
+import { View } from '../../../operator/kube/view.ts';
+import { ManualClock } from '../../kube/manual-clock.ts';
+
+type Thing = KubeObject & { uses?: string[] };
+
+function thing(name: string, resourceVersion: number, more: { uid?: string; uses?: string[] } = {}): Thing {
+  const { uid = `uid-${name}`, uses = [] } = more;
+  return { metadata: { namespace: 'n', name, uid, resourceVersion: String(resourceVersion) }, uses };
+}
+
+describe('the view of objects from LIST, watch and own writes', () => {
+  let told: string[];
+  let store: Store<Thing>;
+  let view: View<Thing>;
+  let clock: ManualClock;
+
+  beforeEach(() => {
+    told = [];
+    clock = new ManualClock();
+    store = new Store<Thing>({ uses: object => object.uses ?? [] });
+    view = new View(store, clock, ({ type, object }) =>
+      told.push(`${type} ${object.metadata.name} ${object.metadata.resourceVersion}`),
+    );
+  });
+  const version = (name: string) => store.get(`n/${name}`)?.metadata.resourceVersion;
+
+  test('tells each change once', () => {
+    view.upsert(thing('a', 1));
+    view.upsert(thing('a', 1));
+    view.upsert(thing('a', 2));
+    view.remove('n/a', '3');
+    view.remove('n/a', '3');
+    assert.deepEqual(told, ['added a 1', 'updated a 2', 'deleted a 2']);
+  });
+
+  test('tells a deletion between when the same name comes with another uid', () => {
+    view.upsert(thing('a', 1));
+    view.upsert(thing('a', 5, { uid: 'another' }));
+    assert.deepEqual(told, ['added a 1', 'deleted a 1', 'added a 5']);
+  });
+
+  test('shows an own write at once and does not tell it when the watch brings it', () => {
+    view.upsert(thing('a', 1));
+    view.observe(thing('a', 3));
+    assert.equal(version('a'), '3');
+    view.upsert(thing('a', 2));
+    assert.equal(version('a'), '3', 'an event from before our write does not go back');
+    view.upsert(thing('a', 3));
+    view.upsert(thing('a', 4));
+    assert.deepEqual(told, ['added a 1', 'updated a 4']);
+  });
+
+  test('ignores an own write that the watch has overtaken', () => {
+    view.upsert(thing('a', 5));
+    view.observe(thing('a', 3));
+    assert.equal(version('a'), '5');
+  });
+
+  test('does not bring back what was deleted before the answer to our write came', () => {
+    view.upsert(thing('a', 1));
+    view.remove('n/a', '4');
+    view.observe(thing('a', 3));
+    assert.equal(version('a'), undefined);
+    view.observe(thing('a', 6));
+    assert.equal(version('a'), '6');
+  });
+
+  test('keeps an own write that a LIST from before does not show, but not for ever', () => {
+    view.observe(thing('a', 10));
+    view.removeUnseen(new Set(), () => true, '9');
+    assert.equal(version('a'), '10');
+    clock.stall(60_000);
+    view.removeUnseen(new Set(), () => true, '9');
+    assert.equal(version('a'), undefined, 'an etcd restored from a backup counts from less');
+  });
+
+  test('removes what a LIST does not show, in its scope only', () => {
+    for (const name of ['a', 'b', 'c']) view.upsert(thing(name, 1));
+    view.removeUnseen(new Set(['n/b']), key => key !== 'n/c', '9');
+    assert.deepEqual([...store.keys()], ['n/b', 'n/c']);
+    assert.deepEqual(told.slice(3), ['deleted a 1']);
+  });
+
+  test('takes a LIST with smaller versions, as after a restore from a backup', () => {
+    view.upsert(thing('a', 100));
+    view.upsert(thing('a', 7));
+    assert.equal(version('a'), '7');
+  });
+
+  test('finds objects by index through changes and deletions', () => {
+    view.upsert(thing('a', 1, { uses: ['s1', 's2'] }));
+    view.upsert(thing('b', 2, { uses: ['s2'] }));
+    const users = (value: string) => store.byIndex('uses', value).map(({ metadata }) => metadata.name);
+    assert.deepEqual(users('s2'), ['a', 'b']);
+    view.upsert(thing('a', 3, { uses: ['s3'] }));
+    assert.deepEqual([users('s1'), users('s2'), users('s3')], [[], ['b'], ['a']]);
+    view.remove('n/b', '4');
+    assert.deepEqual(users('s2'), []);
+    assert.throws(() => store.byIndex('typo', 'x'), /index "typo" is not one of: uses/);
+  });
+});
