@@ -1,0 +1,202 @@
+/**
+ * The alerts of one relay, as values. Each rests on metrics of the relay alone,
+ * says what it means for mail, and has a runbook of its own name. Thresholds
+ * follow from the spec where they can.
+ */
+import type { MailRelay } from '../api/mail-relay.ts';
+import { childNames } from './names.ts';
+
+/** critical: mail is being lost or refused, or soon will be. warning: look today. info: somebody should know. */
+export type Severity = 'critical' | 'warning' | 'info';
+
+export interface Alert {
+  readonly name: string;
+  readonly expression: string;
+  /** How long it must hold, as Prometheus writes it. */
+  readonly hold: string;
+  readonly severity: Severity;
+  readonly summary: string;
+  readonly description: string;
+}
+
+/** In the order in which a person should look at them. */
+export function alerts(relay: MailRelay): readonly Alert[] {
+  const about: About = {
+    where: `${relay.namespace}/${relay.name}`,
+    select: selector(relay),
+    relay,
+  };
+  return [...accepting(about), ...providers(about), ...queue(about), ...operation(about)];
+}
+
+interface About {
+  /** `namespace/name`, for people. */
+  readonly where: string;
+  /** A metric of this relay's pods, with further matchers. */
+  readonly select: (metric: string, ...matchers: readonly string[]) => string;
+  readonly relay: MailRelay;
+}
+
+/** The headless Service is what the ServiceMonitor scrapes, and so the label that all series of this relay have. */
+function selector(relay: MailRelay): About['select'] {
+  const own = [`namespace="${relay.namespace}"`, `service="${childNames(relay).podService}"`];
+  return (metric, ...matchers) => `mailrelay_${metric}{${[...own, ...matchers].join(',')}}`;
+}
+
+/** Whether applications can hand mail over. */
+function accepting({ where, select, relay }: About): Alert[] {
+  const down: Alert = {
+    name: 'MailRelayDown',
+    expression: `absent(${select('build_info')})`,
+    hold: '5m',
+    severity: 'critical',
+    summary: `No pod of mail relay ${where} can be reached.`,
+    description: `Prometheus has had no metrics of ${where} for 5 minutes: no pod runs, or none can be reached. Applications cannot hand over mail; what was accepted is safe on the volume.`,
+  };
+  return [
+    ...(relay.spec.replicas > 0 ? [down] : []),
+    {
+      name: 'MailRelayStoreFailed',
+      expression: `max by (namespace, service, pod) (${select('spool_failed')}) == 1`,
+      hold: '0m',
+      severity: 'critical',
+      summary: `The store of {{ $labels.pod }} failed.`,
+      description: `A write or sync of {{ $labels.pod }} (${where}) failed, so that it accepts and sends nothing until it has been restarted, which its liveness probe brings about. If it comes back: look at the volume and its node.`,
+    },
+    {
+      name: 'MailRelayDiskFull',
+      expression: `${select('disk_free_bytes')} < ${select('disk_reserve_bytes')}`,
+      hold: '1m',
+      severity: 'critical',
+      summary: `{{ $labels.pod }} refuses new mail: its volume is full.`,
+      description: `The volume of {{ $labels.pod }} (${where}) has {{ $value | humanize1024 }}B free, less than the reserve: new mail is refused with 452 while sending goes on. Raise spec.spool.size, or find out why mail is not sent.`,
+    },
+    {
+      name: 'MailRelayDiskLow',
+      expression: `${select('disk_free_bytes')} < 2 * ${select('disk_reserve_bytes')}`,
+      hold: '10m',
+      severity: 'warning',
+      summary: `The volume of {{ $labels.pod }} is nearly full.`,
+      description: `The volume of {{ $labels.pod }} (${where}) has {{ $value | humanize1024 }}B free, less than twice the reserve below which new mail is refused. Raise spec.spool.size, or find out why mail is not sent.`,
+    },
+    {
+      name: 'MailRelayRefusingClients',
+      expression: `sum by (namespace, service, reason) (rate(${select('rejected_total', 'reason=~"too-many-connections|disk-full|store-failed"')}[5m])) > 0.1`,
+      hold: '10m',
+      severity: 'warning',
+      summary: `Mail relay ${where} turns clients away: {{ $labels.reason }}.`,
+      description: `${where} has turned away {{ $value | humanize }} connections or messages a second for 10 minutes, reason {{ $labels.reason }}. Programs that do not try again lose mail.`,
+    },
+  ];
+}
+
+/** Whether mail can get out. */
+function providers({ where, select }: About): Alert[] {
+  return [
+    {
+      name: 'MailRelayAllProvidersFailing',
+      expression: `max by (namespace, service, pod) (${select('provider_up')}) == 0 and on (pod) ${select('forwarding')} == 1`,
+      hold: '2m',
+      severity: 'critical',
+      summary: `{{ $labels.pod }} can use no provider: mail waits.`,
+      description: `No provider of ${where} has been usable from {{ $labels.pod }} for 2 minutes. Mail is accepted, kept and sent again until it expires. See status.providers for the reason of each.`,
+    },
+    {
+      name: 'MailRelayProviderAuthenticationRefused',
+      expression: `max by (namespace, service, provider) (${select('provider_state', 'state="suspended"')}) == 1`,
+      hold: '1m',
+      severity: 'warning',
+      summary: `Provider {{ $labels.provider }} of ${where} refuses the credentials.`,
+      description: `Provider {{ $labels.provider }} refused the user name or password and gets no mail until they change. Correct the Secret; it is taken over live.`,
+    },
+    {
+      name: 'MailRelayProviderMisconfigured',
+      expression: `max by (namespace, service, provider) (${select('provider_state', 'state="misconfigured"')}) == 1`,
+      hold: '5m',
+      severity: 'warning',
+      summary: `Provider {{ $labels.provider }} of ${where} lacks its credentials or certificate.`,
+      description: `A Secret or a key that provider {{ $labels.provider }} needs is missing or empty, so that it is left out. Condition CredentialsAvailable names it.`,
+    },
+    {
+      name: 'MailRelayProviderDown',
+      expression: `min by (namespace, service, provider) (${select('provider_up')}) == 0`,
+      hold: '10m',
+      severity: 'warning',
+      summary: `Provider {{ $labels.provider }} of ${where} is out of use.`,
+      description: `Provider {{ $labels.provider }} has been out of use for 10 minutes; mail goes through the others. status.providers has the reason.`,
+    },
+    {
+      name: 'MailRelayAmbiguousDeliveries',
+      expression: `sum by (namespace, service) (increase(${select('ambiguous_total')}[1h])) > 5 and sum by (namespace, service) (increase(${select('ambiguous_total')}[1h])) > 0.01 * sum by (namespace, service) (increase(${select('provider_messages_delivered_total')}[1h]))`,
+      hold: '5m',
+      severity: 'warning',
+      summary: `Deliveries of ${where} often end without an answer.`,
+      description: `{{ $value | humanize }} transactions within an hour, more than one in a hundred, were not answered after the message was sent. They are sent again, and recipients may get them twice. The log event delivery-ambiguous names the provider.`,
+    },
+  ];
+}
+
+/** Whether mail waits too long. */
+function queue({ where, select, relay }: About): Alert[] {
+  const { expireAfterSeconds, maxDelaySeconds } = relay.spec.resend;
+  const expiring = Math.round(expireAfterSeconds * 0.8);
+  // Old means: it has missed several resends although they happen as often as they should.
+  const old = Math.min(Math.max(4 * maxDelaySeconds, 1_800), Math.round(expireAfterSeconds * 0.5));
+  const age = select('queue_oldest_age_seconds', 'state="failed"');
+  return [
+    {
+      name: 'MailRelayMailAboutToExpire',
+      expression: `max by (namespace, service) (${age}) > ${expiring}`,
+      hold: '5m',
+      severity: 'critical',
+      summary: `Mail in ${where} is about to be given up.`,
+      description: `The oldest unsent message is {{ $value | humanizeDuration }} old; messages are given up after ${expireAfterSeconds} seconds (spec.resend.expireAfterSeconds). Make a provider usable, or raise that value.`,
+    },
+    {
+      name: 'MailRelayFailedMailOld',
+      expression: `max by (namespace, service) (${age}) > ${old}`,
+      hold: '10m',
+      severity: 'warning',
+      summary: `Mail in ${where} has not got out for long.`,
+      description: `The oldest unsent message is {{ $value | humanizeDuration }} old. "mailrelay queue list" in a pod says why each was not taken.`,
+    },
+    {
+      name: 'MailRelayMailExpired',
+      expression: `sum by (namespace, service) (increase(${select('expired_total')}[1h])) > 0`,
+      hold: '0m',
+      severity: 'warning',
+      summary: `Mail in ${where} was given up.`,
+      description: `{{ $value | humanize }} recipients within an hour did not get their message before it expired. The messages are in emails/dead and can be sent again from there.`,
+    },
+    {
+      name: 'MailRelayMailHeld',
+      expression: `sum by (namespace, service) (${select('queue_messages', 'state="held"')}) > 0 and on (namespace, service) min by (namespace, service) (${select('forwarding')}) == 0`,
+      hold: '1h',
+      severity: 'info',
+      summary: `${where} holds mail, since forwarding is off.`,
+      description: `spec.forwardSMTP has been false for an hour and {{ $value | humanize }} messages wait. They are sent when it is true.`,
+    },
+  ];
+}
+
+/** Whether the relay does as it is told. */
+function operation({ where, select }: About): Alert[] {
+  return [
+    {
+      name: 'MailRelayConfigurationRefused',
+      expression: `sum by (namespace, service, pod) (increase(${select('config_reloads_total', 'result="failure"')}[10m])) > 0`,
+      hold: '0m',
+      severity: 'warning',
+      summary: `{{ $labels.pod }} refused its configuration.`,
+      description: `{{ $labels.pod }} (${where}) refused a configuration and goes on with the one before. Condition ConfigurationValid has its words.`,
+    },
+    {
+      name: 'MailRelayQuarantine',
+      expression: `sum by (namespace, service, pod) (increase(${select('spool_quarantined_total')}[1h])) > 0`,
+      hold: '0m',
+      severity: 'warning',
+      summary: `{{ $labels.pod }} found files that it does not know.`,
+      description: `{{ $value | humanize }} things in the store of {{ $labels.pod }} (${where}) were not understood and are in emails/quarantine. Nothing was deleted; look at them.`,
+    },
+  ];
+}

@@ -1,0 +1,63 @@
+/**
+ * All children of a MailRelay, in the order in which they are made: what pods
+ * need comes before the pods. A child that is not wanted is in the list
+ * without a manifest, so that the one who applies knows what to remove.
+ */
+import type { MailRelay } from '../api/mail-relay.ts';
+import type { KubeObject } from '../kube/object.ts';
+import type { Resource } from '../kube/resource.ts';
+import { configMap } from './config-map.ts';
+import type { BuildContext } from './context.ts';
+import { deployment } from './deployment.ts';
+import {
+  configMaps,
+  deployments,
+  networkPolicies,
+  persistentVolumeClaims,
+  podDisruptionBudgets,
+  prometheusRules,
+  serviceAccounts,
+  serviceMonitors,
+  services,
+  statefulSets,
+} from './kinds.ts';
+import { childNames } from './names.ts';
+import { networkPolicy } from './network-policy.ts';
+import { persistentVolumeClaim } from './persistent-volume-claim.ts';
+import { podDisruptionBudget } from './pod-disruption-budget.ts';
+import { prometheusRule } from './prometheus-rule.ts';
+import { podService, service } from './service.ts';
+import { serviceAccount } from './service-account.ts';
+import { serviceMonitor } from './service-monitor.ts';
+import { statefulSet } from './stateful-set.ts';
+
+export interface Child<T extends KubeObject = KubeObject> {
+  readonly resource: Resource<T>;
+  readonly name: string;
+  /** Absent: there must be none. Volumes alone are never removed for that: they may hold mail. */
+  readonly manifest?: T;
+  /** The kind may not exist in the cluster; then there is nothing to do. */
+  readonly optionalKind: boolean;
+}
+
+export function children(relay: MailRelay, context: BuildContext): readonly Child[] {
+  const names = childNames(relay);
+  const shared = relay.spec.spool.mode === 'Shared';
+  return [
+    child(serviceAccounts, names.serviceAccount, serviceAccount(relay)),
+    child(configMaps, names.configMap, configMap(relay, context)),
+    ...(shared ? [child(persistentVolumeClaims, names.claim, persistentVolumeClaim(relay, context))] : []),
+    child(services, names.service, service(relay)),
+    child(services, names.podService, podService(relay)),
+    child(networkPolicies, names.networkPolicy, networkPolicy(relay, context)),
+    child(podDisruptionBudgets, names.disruptionBudget, podDisruptionBudget(relay)),
+    child(deployments, names.workload, shared ? deployment(relay, context) : undefined),
+    child(statefulSets, names.workload, shared ? undefined : statefulSet(relay, context)),
+    { ...child(serviceMonitors, names.serviceMonitor, serviceMonitor(relay)), optionalKind: true },
+    { ...child(prometheusRules, names.prometheusRule, prometheusRule(relay, context)), optionalKind: true },
+  ];
+}
+
+function child<T extends KubeObject>(resource: Resource<T>, name: string, manifest: T | undefined): Child<T> {
+  return { resource, name, optionalKind: false, ...(manifest !== undefined && { manifest }) };
+}

@@ -1,0 +1,98 @@
+/**
+ * The spec of a MailRelay → config.json, the one contract with the relay.
+ * Whatever parseMailRelay lets through loads. Holds no credential: only the
+ * paths of files that the pod mounts from Secrets.
+ */
+
+import { fingerprintOf } from '../../relay/config/fingerprint.ts';
+import type { ConfigInput } from '../../relay/config/schema.ts';
+import type { MailRelay } from '../api/mail-relay.ts';
+import { annotations } from '../api/names.ts';
+import type { ListenerSpec } from '../api/schema-listener.ts';
+import type { ProviderSpec } from '../api/schema-provider.ts';
+import type { BuildContext } from './context.ts';
+import {
+  listenerAccountFiles,
+  listenerTlsFiles,
+  providerCaFile,
+  providerCredentialFiles,
+} from './secret-references.ts';
+
+/** Port of SMTP in the pod; above 1023, so that no privilege is needed. */
+export const smtpPort = 2525;
+/** Port of probes, /metrics and /status in the pod. */
+export const healthPort = 8025;
+export const dataDirectory = '/var/spool/mailrelay';
+
+/**
+ * SIGTERM: 5 s for kube-proxy everywhere to take the pod out of the Service, then at most 60 s for transactions
+ * that run. Together well below {@link terminationGraceSeconds}, so that the relay ends by itself.
+ */
+export const shutdownSeconds = { graceSeconds: 5, deadlineSeconds: 60 };
+export const terminationGraceSeconds = 90;
+
+export interface ConfigJson {
+  /** The file. */
+  readonly text: string;
+  /** What a relay reports that has loaded exactly this. */
+  readonly fingerprint: string;
+}
+
+/** Depends on spec, the resend annotation and context.draining, and on nothing else. */
+export function configJson(relay: MailRelay, context: Pick<BuildContext, 'draining'>): ConfigJson {
+  const text = `${JSON.stringify(configDocument(relay, context), null, 2)}\n`;
+  return { text, fingerprint: fingerprintOf(text) };
+}
+
+/** The same before it is text. */
+export function configDocument(
+  { spec, annotations: asked }: MailRelay,
+  { draining }: Pick<BuildContext, 'draining'>,
+): ConfigInput {
+  const resendRequestedAt = visible(asked[annotations.resendRequestedAt]);
+  return {
+    forwardSMTP: spec.forwardSMTP,
+    forwardProviders: spec.forwardProviders.map(provider),
+    retry: spec.retry,
+    resend: spec.resend,
+    listener: listener(spec.listener),
+    smtpHost: '0.0.0.0',
+    smtpPort,
+    healthCheckHost: '0.0.0.0',
+    healthCheckPort: healthPort,
+    dataDir: dataDirectory,
+    sharedDataDir: sharesVolume(spec),
+    shutdown: shutdownSeconds,
+    ...(draining.length > 0 && { draining: [...draining].sort() }),
+    ...(resendRequestedAt !== '' && { resendRequestedAt }),
+  };
+}
+
+/** Several pods on one volume: then each needs its own directory on it. */
+export function sharesVolume({ spool }: MailRelay['spec']): boolean {
+  return spool.mode === 'Shared' && spool.accessMode === 'ReadWriteMany';
+}
+
+function provider(spec: ProviderSpec): NonNullable<ConfigInput['forwardProviders']>[number] {
+  const { secretRef, tls, ...plain } = spec;
+  const { caRef, ...options } = tls;
+  return {
+    ...plain,
+    ...(secretRef !== undefined && providerCredentialFiles(spec)),
+    tls: { ...options, ...(caRef !== undefined && { caFile: providerCaFile(spec) }) },
+  };
+}
+
+function listener({ tls, auth, ...plain }: ListenerSpec): ConfigInput['listener'] {
+  const { secretRef, ...switches } = auth;
+  return {
+    ...plain,
+    ...(tls !== undefined && { tls: listenerTlsFiles }),
+    auth: { ...switches, ...(secretRef !== undefined && { accounts: [listenerAccountFiles] }) },
+  };
+}
+
+/** An annotation may hold anything; the relay takes up to 256 visible characters, and any new value is as good. */
+function visible(text = ''): string {
+  return text.replace(/[^\x20-\x7e]/g, '').slice(0, 256);
+}

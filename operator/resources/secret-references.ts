@@ -1,0 +1,106 @@
+/**
+ * Which Secrets a MailRelay refers to, for what, and where their keys appear
+ * in the pod. Both the pod's volume and the paths in config.json are made from
+ * this list, so that they cannot disagree. Names only; no value is ever here.
+ */
+import type { MailRelaySpec } from '../api/schema.ts';
+import type { ProviderSpec } from '../api/schema-provider.ts';
+
+/** Where the volume with all Secrets is mounted. */
+export const secretsDirectory = '/etc/mailrelay/secrets';
+
+/** One key of one Secret. */
+export interface SecretReference {
+  readonly secret: string;
+  readonly key: string;
+  /** Below {@link secretsDirectory}. */
+  readonly path: string;
+  /** The provider that cannot be used without it; absent: the listener. */
+  readonly provider?: string;
+  /** Where the spec names it. */
+  readonly field: string;
+}
+
+export interface CredentialFiles {
+  readonly usernameFile: string;
+  readonly passwordFile: string;
+}
+
+export function providerCredentialFiles({ name }: ProviderSpec): CredentialFiles {
+  return {
+    usernameFile: file(providerPath(name, 'username')),
+    passwordFile: file(providerPath(name, 'password')),
+  };
+}
+
+export function providerCaFile({ name }: ProviderSpec): string {
+  return file(providerPath(name, 'ca.crt'));
+}
+
+export const listenerAccountFiles: CredentialFiles = {
+  usernameFile: file('listener/username'),
+  passwordFile: file('listener/password'),
+};
+
+export const listenerTlsFiles: { readonly certificateFile: string; readonly keyFile: string } = {
+  certificateFile: file('listener/tls.crt'),
+  keyFile: file('listener/tls.key'),
+};
+
+/** In the order of the spec. */
+export function secretReferences(spec: MailRelaySpec): readonly SecretReference[] {
+  return [...spec.forwardProviders.flatMap(providerReferences), ...listenerReferences(spec)];
+}
+
+/** The Secrets' names, each once, sorted. */
+export function referencedSecrets(spec: MailRelaySpec): readonly string[] {
+  return [...new Set(secretReferences(spec).map(({ secret }) => secret))].sort();
+}
+
+function providerReferences({ name, secretRef, tls }: ProviderSpec): SecretReference[] {
+  const field = `forwardProviders[${name}]`;
+  const login =
+    secretRef === undefined
+      ? []
+      : [
+          { key: secretRef.usernameKey, what: 'username' },
+          { key: secretRef.passwordKey, what: 'password' },
+        ].map(({ key, what }) => ({
+          secret: secretRef.name,
+          key,
+          path: providerPath(name, what),
+          provider: name,
+          field: `${field}.secretRef`,
+        }));
+  if (tls.caRef === undefined) return login;
+  const { name: secret, key } = tls.caRef;
+  return [
+    ...login,
+    { secret, key, path: providerPath(name, 'ca.crt'), provider: name, field: `${field}.tls.caRef` },
+  ];
+}
+
+function listenerReferences({ listener: { tls, auth } }: MailRelaySpec): SecretReference[] {
+  const references: SecretReference[] = [];
+  if (tls !== undefined) {
+    const field = 'listener.tls.secretRef';
+    const secret = tls.secretRef.name;
+    references.push({ secret, key: 'tls.crt', path: 'listener/tls.crt', field });
+    references.push({ secret, key: 'tls.key', path: 'listener/tls.key', field });
+  }
+  if (auth.secretRef !== undefined) {
+    const field = 'listener.auth.secretRef';
+    const { name: secret, usernameKey, passwordKey } = auth.secretRef;
+    references.push({ secret, key: usernameKey, path: 'listener/username', field });
+    references.push({ secret, key: passwordKey, path: 'listener/password', field });
+  }
+  return references;
+}
+
+function providerPath(name: string, what: string): string {
+  return `providers/${name}/${what}`;
+}
+
+function file(path: string): string {
+  return `${secretsDirectory}/${path}`;
+}
