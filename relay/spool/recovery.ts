@@ -37,6 +37,8 @@ const SUFFIX = '.eml';
 const STEP = 1000;
 /** Names told in an event; the rest is a number. */
 const NAMED = 5;
+/** Events about single messages; the number of all is in the last one. */
+const EVENTS = 100;
 
 export interface Recovered {
   readonly counts: Counts;
@@ -56,8 +58,8 @@ class Recovery {
   readonly #directory: string;
   readonly #rows: Rows;
   readonly #found = new Map<Place, number>();
-  readonly #quarantined: string[] = [];
-  readonly #missing: MessageId[] = [];
+  readonly #quarantined = new Tally<string>(NAMED);
+  readonly #missing = new Tally<MessageId>(EVENTS);
   #drafts = 0;
   #finished = 0;
   #replaced = 0;
@@ -189,7 +191,7 @@ class Recovery {
     for (let copy = 1; exists(target); copy++)
       target = join(this.#directory, 'quarantine', `${stem}.${copy}`);
     renameSync(source, target);
-    this.#quarantined.push(name);
+    this.#quarantined.add(name);
   }
 
   /** Names are unique, so equal numbers mean that every row has its file; else each is looked for. */
@@ -232,7 +234,7 @@ class Recovery {
       reason === '' ? why : `${why}; ${reason}`,
       n,
     );
-    this.#missing.push(id);
+    this.#missing.add(id);
   }
 
   #count(): Counts {
@@ -248,19 +250,20 @@ class Recovery {
 
   #events(counts: Counts): readonly RelayEvent[] {
     const events: RelayEvent[] = [];
-    if (this.#quarantined.length > 0) {
-      const count = this.#quarantined.length;
-      const message = `${count} files that no message knows moved to emails/quarantine: ${someOf(this.#quarantined)}`;
+    const { count: strange } = this.#quarantined;
+    if (strange > 0) {
+      const count = strange;
+      const message = `${count} files that no message knows moved to emails/quarantine: ${this.#quarantined}`;
       events.push({ event: 'spool-quarantined', message, count });
     }
-    for (const id of this.#missing) events.push({ event: 'message-dead', id, reason: 'body missing' });
+    for (const id of this.#missing.first) events.push({ event: 'message-dead', id, reason: 'body missing' });
     const states = STATES.map((name, state) => `${counts.messages(state)} ${name}`);
     const count = STATES.reduce((sum, _, state) => sum + counts.messages(state), 0);
     const work = [
       `${this.#drafts} unfinished dropped`,
       `${this.#finished} removals finished`,
       `${this.#replaced} bodies put in place`,
-      `${this.#missing.length} bodies missing`,
+      `${this.#missing.count} bodies missing`,
     ];
     events.push({ event: 'spool-recovered', message: `${states.join(', ')}; ${work.join(', ')}`, count });
     return events;
@@ -275,9 +278,25 @@ export function expirePending(recipients: string, reply: string): string {
   );
 }
 
-function someOf(names: readonly string[]): string {
-  const shown = names.slice(0, NAMED).join(', ');
-  return names.length > NAMED ? `${shown} and ${names.length - NAMED} more` : shown;
+/** A number and the first few, for there may be a million. */
+class Tally<T extends string> {
+  readonly first: T[] = [];
+  readonly #most: number;
+  count = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  add(name: T): void {
+    this.count++;
+    if (this.first.length < this.#most) this.first.push(name);
+  }
+
+  toString(): string {
+    const more = this.count - this.first.length;
+    return this.first.join(', ') + (more > 0 ? ` and ${more} more` : '');
+  }
 }
 
 function exists(path: string): boolean {
