@@ -11,7 +11,7 @@ export interface Condition {
   message: string;
   /** RFC 3339, seconds. */
   lastTransitionTime: string;
-  observedGeneration?: number;
+  observedGeneration?: number | undefined;
 }
 
 export type ConditionInput = Omit<Condition, 'lastTransitionTime'>;
