@@ -65,7 +65,7 @@ export interface TransportOptions {
   connection: Connection;
   /** `program/version`, sent as User-Agent. */
   userAgent: string;
-  /** Most connections for calls; each watch has one of its own beside them. Default 16. */
+  /** Most connections for calls; each watch has one of its own beside them. Default 32. */
   maxConnections?: number;
   onRequest?: (report: RequestReport) => void;
   clock?: Clock;
@@ -74,7 +74,7 @@ export interface TransportOptions {
 
 const defaultTimeoutMs = 30_000;
 const defaultRetries = 3;
-const defaultConnections = 16;
+const defaultConnections = 32;
 /** Pause before repeating when the server names none. */
 const retryPauseMs = [100, 1_000] as const;
 
