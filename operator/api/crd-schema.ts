@@ -78,7 +78,30 @@ function convert(node: JsonSchema, place: string): CrdNode {
   for (const key of kept) if (node[key] !== undefined) made[key] = node[key];
   const format = numberFormat(node);
   if (format !== undefined) made['format'] = format;
-  return withWholeDefault({ ...made, ...children(node, place) });
+  return withWholeDefault({ ...withExactBounds(made), ...children(node, place) });
+}
+
+/**
+ * The API server prints the bounds of numbers without their fraction ("should be less than or equal to 0" for 0.9).
+ * Where there is one, the bound becomes the next whole number and a rule says the exact one.
+ */
+function withExactBounds(node: CrdNode): CrdNode {
+  const { minimum, maximum } = node;
+  if (minimum === undefined || maximum === undefined) return node;
+  if (Number.isInteger(minimum) && Number.isInteger(maximum)) return node;
+  const rule = `self >= ${double(minimum)} && self <= ${double(maximum)}`;
+  const message = `must be a number from ${minimum} to ${maximum}`;
+  return {
+    ...node,
+    minimum: Math.floor(minimum),
+    maximum: Math.ceil(maximum),
+    'x-kubernetes-validations': [...(node['x-kubernetes-validations'] ?? []), { rule, message }],
+  };
+}
+
+/** CEL compares a number with a number that has a point. */
+function double(value: number): string {
+  return Number.isInteger(value) ? `${value}.0` : String(value);
 }
 
 /**
