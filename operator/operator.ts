@@ -1,0 +1,229 @@
+/**
+ * The operator as one running thing: watches, works while it leads, and never
+ * writes when it does not. Ends in the order in which nothing is half done.
+ */
+import { hostname } from 'node:os';
+import { type Logger, pino } from 'pino';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import packageJson from '../package.json' with { type: 'json' };
+import { annotations, fieldManager, group } from './api/names.ts';
+import { createApplier } from './kube/apply.ts';
+import { createClient } from './kube/client.ts';
+import { systemClock } from './kube/clock.ts';
+import { loadConnection } from './kube/connection.ts';
+import { createEventRecorder, type EventRecorder } from './kube/events.ts';
+import { createLeaderElection, type LeaderElection } from './kube/lease.ts';
+import { createKubeMetrics, type KubeMetrics } from './kube/metrics.ts';
+import type { KubeClient } from './kube/resource.ts';
+import { createStatusWriter } from './kube/status.ts';
+import { createTransport, type Transport } from './kube/transport.ts';
+import { createWorkQueue, type WorkQueue } from './kube/work-queue.ts';
+import type { OperatorOptions } from './options.ts';
+import { type Probes, serveProbes } from './probes.ts';
+import { Caches } from './reconcile/caches.ts';
+import { PodReports } from './reconcile/pod-reports.ts';
+import { Reconciler } from './reconcile/reconciler.ts';
+import { fetchRelayStatus } from './reconcile/relay-status.ts';
+import { SecretFactsCache } from './reconcile/secret-facts.ts';
+import { serviceMonitors } from './resources/kinds.ts';
+import { connectTriggers, resync } from './triggers.ts';
+
+/** Every MailRelay is looked at again this often even when nothing happens. Costs no request when all is well. */
+const RESYNC_MS = 30 * 60_000;
+/** A watch that could not be re-opened for so long will not be by this process. */
+const STALE_WATCH_MS = 10 * 60_000;
+/** Renewal is due every 2 s and must succeed within 10 s; see lease.ts. */
+const STALE_LEASE_MS = 30_000;
+const DRAIN_MS = 20_000;
+
+export class Operator {
+  readonly #options: OperatorOptions;
+  readonly #log: Logger;
+  readonly #transport: Transport;
+  readonly #caches: Caches;
+  readonly #queue: WorkQueue;
+  readonly #reports: PodReports;
+  readonly #events: EventRecorder;
+  readonly #election: LeaderElection | undefined;
+  #probes: Probes | undefined;
+  #synced = false;
+  #endTriggers: () => void = () => undefined;
+  #resync: NodeJS.Timeout | undefined;
+  #stopped: Promise<void> | undefined;
+
+  private constructor(options: OperatorOptions, parts: Parts, onLost: () => void) {
+    this.#options = options;
+    this.#log = parts.log;
+    this.#transport = parts.transport;
+    this.#caches = parts.caches;
+    this.#election = options.leaderElect ? this.#elect(parts, onLost) : undefined;
+    const mayWrite = (): boolean => this.#election?.isLeader() ?? true;
+    const { client, metrics } = parts;
+    this.#events = createEventRecorder({
+      client,
+      controller: `${group}/operator`,
+      instance: hostname(),
+      mayWrite,
+      onDropped: why => metrics.onEventDropped(why),
+    });
+    this.#reports = new PodReports({
+      ask: fetchRelayStatus,
+      clock: systemClock,
+      onNews: relay => this.#queue.add(relay, 'low'),
+    });
+    const reconciler = this.#reconciler(client, mayWrite);
+    this.#queue = createWorkQueue({
+      handler: key => reconciler.reconcile(key),
+      workers: options.workers,
+      hooks: metrics.queueHooks('mailrelay', {
+        onError: (relay, error, failures, retryInMs) =>
+          this.#log.warn({ relay, failures, retryInMs, error: messageOf(error) }, 'reconcile failed'),
+      }),
+    });
+  }
+
+  /** Connects, watches, and works as soon as it leads. `onLost`: the lease was lost, the process must end. */
+  static async start(options: OperatorOptions, onLost: () => void): Promise<Operator> {
+    const parts = await connect(options);
+    const operator = new Operator(options, parts, onLost);
+    operator.#probes = await operator.#serve(parts.registry);
+    await operator.#caches.start();
+    operator.#synced = true;
+    operator.#log.info(
+      { relays: operator.#caches.relays.size, version: packageJson.version },
+      'caches are synced',
+    );
+    if (operator.#election === undefined) operator.#work();
+    else operator.#election.start();
+    return operator;
+  }
+
+  get probesPort(): number {
+    return this.#probes?.port ?? 0;
+  }
+
+  /** Finishes what is being worked on, then gives the lease back. Calling it again returns the same promise. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    clearInterval(this.#resync);
+    this.#endTriggers();
+    await this.#queue.stop(DRAIN_MS);
+    this.#reports.stop();
+    await this.#events.flush();
+    await this.#events.stop();
+    await this.#election?.stop();
+    await this.#caches.stop();
+    await this.#probes?.close();
+    await this.#transport.close();
+    this.#log.info('stopped');
+  }
+
+  #work(): void {
+    this.#endTriggers = connectTriggers(this.#caches, this.#queue);
+    resync(this.#caches, this.#queue);
+    this.#resync = setInterval(() => resync(this.#caches, this.#queue), RESYNC_MS);
+    this.#resync.unref();
+    this.#queue.start();
+  }
+
+  #elect({ client, metrics }: Parts, onLost: () => void): LeaderElection {
+    const { leaderElectionName: name, leaderElectionNamespace: namespace } = this.#options;
+    return createLeaderElection({
+      client,
+      namespace,
+      name,
+      onStarted: () => {
+        metrics.setLeader(name, true);
+        this.#log.info({ lease: `${namespace}/${name}` }, 'leading');
+        this.#work();
+      },
+      onStopped: why => {
+        metrics.setLeader(name, false);
+        this.#log.info({ why }, 'leading no more');
+        if (why === 'lost') onLost();
+      },
+      onError: error => this.#log.warn({ error: error.message }, 'lease'),
+    });
+  }
+
+  #reconciler(client: KubeClient, mayWrite: () => boolean): Reconciler {
+    const { relayImage: image, leaderElectionNamespace, monitoringNamespaces, runbooks } = this.#options;
+    return new Reconciler({
+      client,
+      caches: this.#caches,
+      applier: createApplier({
+        client,
+        fieldManager,
+        hashAnnotation: annotations.appliedHash,
+        mayWrite,
+        onStubborn: (resource, key, path) =>
+          this.#log.warn(
+            { kind: resource.kind, key, path },
+            'the API server keeps this field in its own way',
+          ),
+      }),
+      statusWriter: createStatusWriter({ client, fieldManager, mayWrite }),
+      events: this.#events,
+      reports: this.#reports,
+      secretFacts: new SecretFactsCache({ client, informer: this.#caches.secrets }),
+      clock: systemClock,
+      mayWrite,
+      context: { image, operatorNamespace: leaderElectionNamespace, monitoringNamespaces, runbooks },
+    });
+  }
+
+  #serve(registry: Registry): Promise<Probes> {
+    const { healthHost: host, healthPort: port } = this.#options;
+    return serveProbes({
+      host,
+      port,
+      registry,
+      unhealthy: () => this.#unhealthy(),
+      unready: () => (this.#synced ? undefined : 'the caches are not synced yet'),
+    });
+  }
+
+  #unhealthy(): string | undefined {
+    const sinceRenewal = this.#election?.sinceRenewalMs() ?? 0;
+    if (sinceRenewal > STALE_LEASE_MS) return `leading, but the lease was renewed ${sinceRenewal} ms ago`;
+    const stale = this.#caches.all.find(cache => cache.stats().disconnectedMs > STALE_WATCH_MS);
+    return stale === undefined ? undefined : `the watch of ${stale.resource.kind} has been away for too long`;
+  }
+}
+
+/** What is made before the operator itself. */
+interface Parts {
+  readonly log: Logger;
+  readonly registry: Registry;
+  readonly metrics: KubeMetrics;
+  readonly transport: Transport;
+  readonly client: KubeClient;
+  readonly caches: Caches;
+}
+
+async function connect(options: OperatorOptions): Promise<Parts> {
+  const log = pino({ level: options.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime });
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const metrics = createKubeMetrics(registry);
+  const { kubeconfig, watchNamespaces: namespaces, selector } = options;
+  const connection = await loadConnection(kubeconfig === undefined ? {} : { kubeconfig });
+  const userAgent = `${fieldManager}/${packageJson.version}`;
+  const transport = createTransport({
+    connection,
+    userAgent,
+    onRequest: report => metrics.onRequest(report),
+  });
+  const client = createClient(transport);
+  const monitoring = await client.serves(serviceMonitors);
+  const caches = new Caches({ client, namespaces, selector, monitoring, metrics });
+  return { log, registry, metrics, transport, client, caches };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

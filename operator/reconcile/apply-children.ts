@@ -1,0 +1,120 @@
+/**
+ * The children of one MailRelay: which it should have, and making it so. An
+ * object that belongs to somebody else is never touched, whatever its name;
+ * what cannot be written is told as an obstacle and holds up nothing else.
+ */
+import type { MailRelay } from '../api/mail-relay.ts';
+import { annotations, kind, labels } from '../api/names.ts';
+import { ApiError } from '../kube/api-error.ts';
+import { type Applier, needsApply } from '../kube/apply.ts';
+import type { KubeObject } from '../kube/object.ts';
+import type { KubeClient, Resource } from '../kube/resource.ts';
+import { type Child, children } from '../resources/children.ts';
+import type { BuildContext } from '../resources/context.ts';
+import { childNames } from '../resources/names.ts';
+import type { Caches } from './caches.ts';
+import type { Obstacle } from './observation.ts';
+
+export interface ChildrenDeps {
+  readonly caches: Caches;
+  readonly client: KubeClient;
+  readonly applier: Applier;
+}
+
+/** Thrown when the same look a moment later may succeed. */
+export class TryAgainError extends Error {
+  override readonly name = 'TryAgainError';
+}
+
+/** Makes them so: what pods need at once, then the workload. Resolves with what only a person can mend. */
+export async function applyChildren(
+  relay: MailRelay,
+  context: BuildContext,
+  deps: ChildrenDeps,
+): Promise<Obstacle[]> {
+  const all = children(relay, context);
+  const first = all.filter(child => !isWorkload(child));
+  const obstacles = await Promise.all(first.map(child => applyOne(relay, child, deps)));
+  for (const child of all.filter(isWorkload)) obstacles.push(await applyOne(relay, child, deps));
+  return obstacles.flatMap(obstacle => obstacle ?? []);
+}
+
+/** `Deployment/mail` for each child that would be written now; nothing is. */
+export function pendingChanges(
+  relay: MailRelay,
+  context: BuildContext,
+  { caches }: Pick<ChildrenDeps, 'caches'>,
+): string[] {
+  return children(relay, context).flatMap(child => {
+    const live = caches.of(child.resource)?.get({ name: child.name, namespace: relay.namespace });
+    return differs(relay, child, live) ? [`${child.resource.kind}/${child.name}`] : [];
+  });
+}
+
+function differs(relay: MailRelay, { manifest, optionalKind }: Child, live: KubeObject | undefined): boolean {
+  if (manifest === undefined) return live !== undefined && isOurs(relay, live);
+  if (live === undefined) return !optionalKind;
+  return needsApply(manifest, live, annotations.appliedHash) !== undefined;
+}
+
+function isWorkload({ resource: { kind: childKind } }: Child): boolean {
+  return childKind === 'Deployment' || childKind === 'StatefulSet';
+}
+
+async function applyOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Promise<Obstacle | undefined> {
+  const { resource, name, manifest } = child;
+  const cache = deps.caches.of(resource);
+  // The cluster does not serve this kind (ServiceMonitor without the Prometheus operator).
+  if (cache === undefined) return undefined;
+  const ref = { name, namespace: relay.namespace };
+  const cached = cache.get(ref);
+  if (manifest === undefined) {
+    if (cached !== undefined && isOurs(relay, cached)) await deps.applier.remove(resource, cached);
+    return undefined;
+  }
+  const live = cached ?? (await deps.client.find(resource, ref));
+  if (live !== undefined && !isOurs(relay, live)) return notOurs(relay, resource, live);
+  try {
+    const { object } = await deps.applier.apply(resource, manifest, live);
+    cache.observe(object);
+    return undefined;
+  } catch (error) {
+    return obstacleOf(error, resource, name);
+  }
+}
+
+/** It has this MailRelay as its controller, or is a volume kept for it. */
+function isOurs(relay: MailRelay, { metadata }: KubeObject): boolean {
+  const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
+  if (owner !== undefined) return owner.uid === relay.uid;
+  return (
+    metadata.name === childNames(relay).claim &&
+    metadata.labels?.[labels.instance] === relay.name &&
+    metadata.labels[labels.partOf] === 'mailrelay'
+  );
+}
+
+function notOurs(relay: MailRelay, resource: Resource, { metadata }: KubeObject): Obstacle {
+  const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
+  if (owner?.kind === kind && owner.name === relay.name) {
+    throw new TryAgainError(
+      `${resource.kind} ${metadata.name} of the MailRelay's predecessor is still going`,
+    );
+  }
+  const whose = owner === undefined ? 'nobody that this operator knows' : `${owner.kind} ${owner.name}`;
+  return {
+    reason: 'NameTaken',
+    message: `${resource.kind} ${metadata.name} exists and belongs to ${whose}; it is left alone: rename it or this MailRelay`,
+  };
+}
+
+/** What the API server refuses for good is told; anything else is tried again. */
+function obstacleOf(error: unknown, resource: Resource, name: string): Obstacle {
+  if (!(error instanceof ApiError) || !(error.code === 422 || error.code === 400 || error.code === 403))
+    throw error;
+  const immutable = /immutable|forbidden: updates to/i.test(error.message);
+  return {
+    reason: immutable ? 'ImmutableField' : 'Refused',
+    message: `${resource.kind} ${name}: ${error.message}`,
+  };
+}

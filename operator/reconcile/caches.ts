@@ -1,0 +1,152 @@
+/** Everything the operator watches: one informer per kind, trimmed to what reconciling reads. */
+
+import { type MailRelayObject, mailRelays } from '../api/mail-relay.ts';
+import { fieldManager, labels } from '../api/names.ts';
+import { parseMailRelay } from '../api/parse.ts';
+import { createInformer, type Informer, type InformerOptions } from '../kube/informer.ts';
+import type { KubeMetrics } from '../kube/metrics.ts';
+import { type KubeObject, keyOf } from '../kube/object.ts';
+import { defineResource, type KubeClient, type Resource } from '../kube/resource.ts';
+import {
+  configMaps,
+  deployments,
+  networkPolicies,
+  persistentVolumeClaims,
+  podDisruptionBudgets,
+  prometheusRules,
+  serviceAccounts,
+  serviceMonitors,
+  services,
+  statefulSets,
+} from '../resources/kinds.ts';
+import { referencedSecrets } from '../resources/secret-references.ts';
+import { secrets } from './secret-facts.ts';
+
+/** What is read of a pod. */
+export interface Pod extends KubeObject {
+  readonly status?: { readonly phase?: string; readonly podIP?: string };
+}
+
+export const pods = defineResource<Pod>({ apiVersion: 'v1', kind: 'Pod', plural: 'pods', namespaced: true });
+
+/** Kinds of children that every cluster has. */
+export const childResources: readonly Resource[] = [
+  configMaps,
+  serviceAccounts,
+  services,
+  persistentVolumeClaims,
+  deployments,
+  statefulSets,
+  podDisruptionBudgets,
+  networkPolicies,
+];
+
+/** Kinds of children that exist only beside the Prometheus operator. */
+export const monitoringResources: readonly Resource[] = [serviceMonitors, prometheusRules];
+
+export interface CachesOptions {
+  readonly client: KubeClient;
+  /** undefined = all. */
+  readonly namespaces: readonly string[] | undefined;
+  /** Label selector over MailRelays, for sharding. */
+  readonly selector: string | undefined;
+  /** The monitoring kinds are served. */
+  readonly monitoring: boolean;
+  readonly metrics: KubeMetrics;
+}
+
+export class Caches {
+  readonly relays: Informer<MailRelayObject>;
+  /** Metadata only. */
+  readonly secrets: Informer<KubeObject>;
+  readonly pods: Informer<Pod>;
+  readonly #children = new Map<string, Informer<KubeObject>>();
+  readonly #options: CachesOptions;
+
+  constructor(options: CachesOptions) {
+    this.#options = options;
+    this.relays = this.#make(mailRelays, {
+      ...(options.selector !== undefined && { labelSelector: options.selector }),
+      indexers: { secret: secretKeys },
+    });
+    this.secrets = this.#make<KubeObject>(secrets, { metadataOnly: true, transform: bareMetadata });
+    this.pods = this.#make(pods, {
+      labelSelector: `${labels.name}=mailrelay,${labels.component}=relay`,
+      indexers: { relay: pod => relayKeys(pod) },
+      transform: trimPod,
+    });
+    const kinds = [...childResources, ...(options.monitoring ? monitoringResources : [])];
+    for (const resource of kinds) {
+      const labelSelector = `${labels.managedBy}=${fieldManager}`;
+      this.#children.set(
+        resource.kind,
+        this.#make(resource, { labelSelector, indexers: { relay: relayKeys } }),
+      );
+    }
+  }
+
+  get all(): readonly Informer<KubeObject>[] {
+    return [
+      this.relays as Informer<KubeObject>,
+      this.secrets,
+      this.pods as Informer<KubeObject>,
+      ...this.#children.values(),
+    ];
+  }
+
+  /** The cache of a kind of child; undefined when the cluster does not serve it. */
+  of<T extends KubeObject>(resource: Resource<T>): Informer<T> | undefined {
+    return this.#children.get(resource.kind) as Informer<T> | undefined;
+  }
+
+  /** Resolves when every cache has seen everything once. */
+  async start(): Promise<void> {
+    for (const informer of this.all) informer.start();
+    await Promise.all(this.all.map(({ hasSynced }) => hasSynced));
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.all.map(informer => informer.stop()));
+  }
+
+  #make<T extends KubeObject>(resource: Resource<T>, more: Partial<InformerOptions<T>>): Informer<T> {
+    const { client, namespaces, metrics } = this.#options;
+    return createInformer<T>({
+      client,
+      resource,
+      ...(namespaces !== undefined && { namespaces }),
+      ...metrics.informerHooks<T>(resource.kind),
+      ...more,
+    });
+  }
+}
+
+/** `namespace/name` of the MailRelay that a child belongs to, by its labels. */
+export function relayKeys({ metadata }: KubeObject): string[] {
+  const name = metadata.labels?.[labels.instance];
+  return name === undefined ? [] : [keyOf({ name, namespace: metadata.namespace ?? '' })];
+}
+
+/** `namespace/name` of every Secret that a MailRelay refers to. */
+function secretKeys(object: MailRelayObject): string[] {
+  const { relay } = parseMailRelay(object);
+  if (relay === undefined) return [];
+  return referencedSecrets(relay.spec).map(name => keyOf({ name, namespace: relay.namespace }));
+}
+
+/** Of a foreign Secret nothing is kept but its name and version. */
+function bareMetadata({
+  metadata: { name, namespace = '', uid = '', resourceVersion = '' },
+}: KubeObject): KubeObject {
+  return { metadata: { name, namespace, uid, resourceVersion } };
+}
+
+function trimPod({ apiVersion = 'v1', kind = 'Pod', metadata, status }: Pod): Pod {
+  const { phase, podIP } = status ?? {};
+  return {
+    apiVersion,
+    kind,
+    metadata,
+    status: { ...(phase !== undefined && { phase }), ...(podIP !== undefined && { podIP }) },
+  };
+}

@@ -1,0 +1,93 @@
+/** Which events a change of status is worth: few, each once, in whole sentences. Pure. */
+import { type EventReason, eventReasons } from '../api/conditions.ts';
+import type { MailRelayStatus, ProviderStatus } from '../api/schema-status.ts';
+import type { EventNote } from '../kube/events.ts';
+import type { Observation } from './observation.ts';
+import { isUsable } from './provider-status.ts';
+
+/** Events for what is different between two statuses of one MailRelay. */
+export function eventsOf(before: MailRelayStatus, after: MailRelayStatus, seen: Observation): EventNote[] {
+  return [
+    ...providerEvents(before.providers ?? [], after.providers ?? []),
+    ...failoverEvents(before, after),
+    ...conditionEvents(before, after),
+    ...scaleEvents(before, seen),
+    ...resendEvents(before, after),
+  ];
+}
+
+function note(reason: EventReason, text: string): EventNote {
+  return { type: eventReasons[reason][0], reason, note: text };
+}
+
+function providerEvents(before: readonly ProviderStatus[], after: readonly ProviderStatus[]): EventNote[] {
+  return after.flatMap(provider => {
+    const was = before.find(({ name }) => name === provider.name);
+    if (was === undefined || was.state === provider.state) return [];
+    const why = provider.message === undefined ? '' : `: ${provider.message}`;
+    if (provider.state === 'Suspended') {
+      return [
+        note(
+          'ProviderSuspended',
+          `${provider.name} refused its credentials and is not used until they change${why}`,
+        ),
+      ];
+    }
+    if (isUsable(provider) && !isUsable(was)) {
+      return [note('ProviderRecovered', `${provider.name} can be used again; it was ${was.state}`)];
+    }
+    return [];
+  });
+}
+
+function failoverEvents(before: MailRelayStatus, after: MailRelayStatus): EventNote[] {
+  const [from, to] = [before.activeProvider, after.activeProvider];
+  const left = after.providers?.find(({ name }) => name === from);
+  if (from === undefined || to === undefined || from === to || left === undefined || isUsable(left))
+    return [];
+  const why = left.message === undefined ? '' : `: ${left.message}`;
+  return [
+    note('ProviderFailedOver', `mail goes through ${to} instead of ${from}, which is ${left.state}${why}`),
+  ];
+}
+
+function conditionEvents(before: MailRelayStatus, after: MailRelayStatus): EventNote[] {
+  const became = (type: string, reason: string): string | undefined => {
+    const was = before.conditions?.find(condition => condition.type === type);
+    const is = after.conditions?.find(condition => condition.type === type);
+    return is?.reason === reason && was?.reason !== reason ? is.message : undefined;
+  };
+  const pairs: readonly [EventReason, string, string][] = [
+    ['AllProvidersFailing', 'ProvidersHealthy', 'AllFailing'],
+    ['SpoolNearlyFull', 'SpoolHealthy', 'DiskLow'],
+    ['ConfigurationRefused', 'ConfigurationValid', 'RefusedByRelay'],
+    ['NameTaken', 'Stalled', 'NameTaken'],
+  ];
+  return pairs.flatMap(([event, type, reason]) => {
+    const message = became(type, reason);
+    return message === undefined ? [] : [note(event, message)];
+  });
+}
+
+function scaleEvents(before: MailRelayStatus, { scale, deleting, volumes }: Observation): EventNote[] {
+  if (scale === undefined) return [];
+  const left = volumes.held.filter(
+    ({ claim }) => !(before.heldVolumes ?? []).some(known => known.claim === claim),
+  );
+  const reason = deleting ? 'DeleteLeftMail' : 'ScaleDownLeftMail';
+  const events = left.map(({ claim, messages }) =>
+    note(reason, `${messages} unsent messages stay on ${claim}: the time to send them was up`),
+  );
+  const draining = before.conditions?.some(
+    ({ type, reason: was }) => type === 'Reconciling' && (was === 'ScalingDown' || was === 'Draining'),
+  );
+  if (scale.draining.length === 0 || draining === true) return events;
+  const begins = deleting ? 'DeleteDraining' : 'ScaleDownDraining';
+  return [...events, note(begins, `${scale.draining.join(', ')} send what they have before they go`)];
+}
+
+function resendEvents(before: MailRelayStatus, after: MailRelayStatus): EventNote[] {
+  const asked = after.lastHandledResendAt;
+  if (asked === undefined || asked === before.lastHandledResendAt) return [];
+  return [note('ResendRequested', `all failed mail is sent again, as asked at ${asked}`)];
+}

@@ -1,0 +1,55 @@
+/**
+ * Everything one reconciliation has found out and done, as a value: what the
+ * conditions, the status and the events are made of.
+ */
+import type { MailRelay, MailRelayObject } from '../api/mail-relay.ts';
+import type { HeldVolume } from '../api/schema-status.ts';
+import type { Credentials } from './credentials.ts';
+import type { PodReport } from './pod-reports.ts';
+import type { ScalePlan } from './scale.ts';
+
+/** Something only a person can mend; see conditionReasons.Stalled. */
+export interface Obstacle {
+  readonly reason: 'NameTaken' | 'Refused' | 'ImmutableField';
+  readonly message: string;
+}
+
+export interface WorkloadState {
+  /** spec.replicas as applied. */
+  readonly desired: number;
+  readonly replicas: number;
+  readonly ready: number;
+  readonly updated: number;
+  /** The controller has seen the newest spec. */
+  readonly observed: boolean;
+}
+
+export interface VolumeState {
+  /** Claims that are not bound. */
+  readonly pending: readonly string[];
+  readonly resize?: {
+    readonly reason: 'ResizePending' | 'ResizeRefused' | 'ShrinkRefused';
+    readonly message: string;
+  };
+  readonly held: readonly HeldVolume[];
+}
+
+export interface Observation {
+  readonly object: MailRelayObject;
+  /** undefined when the spec is wrong; `problems` says how. */
+  readonly relay?: MailRelay;
+  readonly problems?: readonly string[];
+  readonly suspended?: { readonly pending: readonly string[] };
+  readonly credentials?: Credentials;
+  /** The operator may not read Secrets. */
+  readonly secretsForbidden?: string;
+  readonly obstacles: readonly Obstacle[];
+  /** Steps that failed and are tried again. */
+  readonly retrying: readonly string[];
+  readonly fingerprint?: string;
+  readonly workload?: WorkloadState;
+  readonly reports: readonly PodReport[];
+  readonly scale?: ScalePlan;
+  readonly volumes: VolumeState;
+  readonly deleting: boolean;
+}

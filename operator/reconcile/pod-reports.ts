@@ -1,0 +1,163 @@
+/**
+ * Keeps asking relay pods how they are: every few seconds in calm times, twice
+ * a second while a change is awaited, never more than a bounded number at
+ * once. Tells which relay has news; decides nothing.
+ */
+import type { Clock } from '../kube/clock.ts';
+import type { RelayStatus } from './relay-status.ts';
+
+/** A pod that can be asked. */
+export interface PodAddress {
+  readonly name: string;
+  readonly uid: string;
+  readonly ip: string;
+}
+
+/** The last answer of one pod. */
+export interface PodReport {
+  readonly pod: string;
+  readonly status?: RelayStatus;
+  /** Why there is no newer status; the last one may still be there. */
+  readonly error?: string;
+}
+
+export interface PodReportsOptions {
+  readonly ask: (ip: string) => Promise<RelayStatus>;
+  readonly clock: Clock;
+  /** A pod of that relay says something else than before. */
+  readonly onNews: (relay: string) => void;
+  readonly calmMs?: number;
+  readonly hurryMs?: number;
+  readonly atOnce?: number;
+}
+
+const CALM_MS = 10_000;
+const HURRY_MS = 500;
+const AT_ONCE = 32;
+
+interface Asked extends PodAddress {
+  readonly relay: string;
+  report: PodReport;
+  digest: string;
+  cancel: () => void;
+}
+
+export class PodReports {
+  readonly #options: PodReportsOptions;
+  readonly #pods = new Map<string, Asked>();
+  readonly #byRelay = new Map<string, Map<string, Asked>>();
+  readonly #hurried = new Set<string>();
+  readonly #waiting: Asked[] = [];
+  #asking = 0;
+
+  constructor(options: PodReportsOptions) {
+    this.#options = options;
+  }
+
+  /** Says which pods a relay has now; new ones are asked at once, others forgotten. `hurry`: a change is awaited. */
+  follow(relay: string, pods: readonly PodAddress[], hurry: boolean): void {
+    const before = this.#byRelay.get(relay) ?? new Map<string, Asked>();
+    const now = new Map<string, Asked>();
+    for (const pod of pods) {
+      const known = before.get(pod.uid);
+      const asked = known?.ip === pod.ip ? known : this.#begin(relay, pod);
+      now.set(pod.uid, asked);
+    }
+    for (const [uid, asked] of before) if (now.get(uid) !== asked) this.#end(asked);
+    if (now.size === 0) this.#byRelay.delete(relay);
+    else this.#byRelay.set(relay, now);
+    this.#hurry(relay, hurry && now.size > 0, now);
+  }
+
+  forget(relay: string): void {
+    this.follow(relay, [], false);
+  }
+
+  of(relay: string): PodReport[] {
+    return [...(this.#byRelay.get(relay)?.values() ?? [])].map(({ report }) => report);
+  }
+
+  stop(): void {
+    for (const relay of [...this.#byRelay.keys()]) this.forget(relay);
+  }
+
+  #hurry(relay: string, hurry: boolean, pods: ReadonlyMap<string, Asked>): void {
+    const was = this.#hurried.has(relay);
+    if (!hurry) {
+      this.#hurried.delete(relay);
+      return;
+    }
+    this.#hurried.add(relay);
+    if (was) return;
+    for (const asked of pods.values()) this.#askAfter(asked, 0);
+  }
+
+  #begin(relay: string, pod: PodAddress): Asked {
+    const asked: Asked = { ...pod, relay, report: { pod: pod.name }, digest: '', cancel: () => undefined };
+    this.#pods.set(pod.uid, asked);
+    this.#askAfter(asked, 0);
+    return asked;
+  }
+
+  #end(asked: Asked): void {
+    asked.cancel();
+    if (this.#pods.get(asked.uid) === asked) this.#pods.delete(asked.uid);
+  }
+
+  #askAfter(asked: Asked, delayMs: number): void {
+    asked.cancel();
+    asked.cancel = this.#options.clock.after(delayMs, () => {
+      this.#waiting.push(asked);
+      this.#next();
+    });
+  }
+
+  #next(): void {
+    while (this.#asking < (this.#options.atOnce ?? AT_ONCE)) {
+      const asked = this.#waiting.shift();
+      if (asked === undefined) return;
+      if (this.#pods.get(asked.uid) !== asked) continue;
+      this.#asking += 1;
+      void this.#ask(asked).finally(() => {
+        this.#asking -= 1;
+        this.#next();
+      });
+    }
+  }
+
+  async #ask(asked: Asked): Promise<void> {
+    const report = await this.#options.ask(asked.ip).then(
+      (status): PodReport => ({ pod: asked.name, status }),
+      (error: unknown): PodReport => ({
+        ...asked.report,
+        error: error instanceof Error ? error.message : String(error),
+      }),
+    );
+    if (this.#pods.get(asked.uid) !== asked) return;
+    asked.report = report;
+    const { calmMs = CALM_MS, hurryMs = HURRY_MS } = this.#options;
+    this.#askAfter(asked, this.#hurried.has(asked.relay) ? hurryMs : calmMs);
+    const digest = digestOf(report);
+    if (digest === asked.digest) return;
+    asked.digest = digest;
+    this.#options.onNews(asked.relay);
+  }
+}
+
+/** What makes news: ages and free bytes change all the time and say nothing. */
+function digestOf({ status, error }: PodReport): string {
+  if (status === undefined) return `error ${error ?? ''}`;
+  const { fingerprint, ready, draining, providers, queue, disk, spoolFailure, lastConfigError } = status;
+  const counts = Object.values(queue).map(({ messages }) => messages);
+  return JSON.stringify([
+    error !== undefined,
+    fingerprint,
+    ready,
+    draining,
+    providers.map(({ name, state, since, reason, message }) => [name, state, since, reason, message]),
+    counts,
+    disk.low,
+    spoolFailure,
+    lastConfigError,
+  ]);
+}

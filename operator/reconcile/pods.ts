@@ -1,0 +1,64 @@
+/**
+ * The pods of one MailRelay: whom to ask, and the nudge. A ConfigMap or Secret
+ * volume reaches a pod at the kubelet's next sync, up to 90 s later; a changed
+ * annotation makes it sync at once (measured: 0.2 s instead of 65 s).
+ */
+import type { MailRelay } from '../api/mail-relay.ts';
+import { annotations, fieldManager } from '../api/names.ts';
+import { isNotFound } from '../kube/api-error.ts';
+import { keyOf } from '../kube/object.ts';
+import type { KubeClient } from '../kube/resource.ts';
+import { type Caches, type Pod, pods } from './caches.ts';
+import type { PodAddress } from './pod-reports.ts';
+
+/** Those that are not on their way out. */
+export function livePods(relay: MailRelay, caches: Caches): Pod[] {
+  return caches.pods
+    .byIndex('relay', keyOf(relay))
+    .filter(({ metadata, status }) => metadata.deletionTimestamp === undefined && isAlive(status?.phase));
+}
+
+/** Those that can be asked. */
+export function addressesOf(live: readonly Pod[]): PodAddress[] {
+  return live.flatMap(({ metadata: { name, uid = '' }, status }) =>
+    status?.podIP === undefined ? [] : [{ name, uid, ip: status.podIP }],
+  );
+}
+
+export interface Wanted {
+  readonly fingerprint: string;
+  readonly credentialsRevision: string;
+}
+
+/** Tells the kubelet of each pod that there is something new. Writes only where the annotations differ. */
+export async function nudge(
+  live: readonly Pod[],
+  wanted: Wanted,
+  deps: { readonly client: KubeClient; readonly caches: Caches; readonly mayWrite: () => boolean },
+): Promise<void> {
+  const values = {
+    [annotations.configFingerprint]: wanted.fingerprint,
+    [annotations.credentialsRevision]: wanted.credentialsRevision,
+  };
+  const behind = live.filter(({ metadata }) =>
+    Object.entries(values).some(([name, value]) => metadata.annotations?.[name] !== value),
+  );
+  for (const { metadata } of behind) {
+    if (!deps.mayWrite()) return;
+    try {
+      const patched = await deps.client.mergePatch(
+        pods,
+        metadata,
+        { metadata: { annotations: values } },
+        { fieldManager },
+      );
+      deps.caches.pods.observe(patched);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+}
+
+function isAlive(phase: string | undefined): boolean {
+  return phase !== 'Succeeded' && phase !== 'Failed';
+}

@@ -1,0 +1,328 @@
+/**
+ * One MailRelay from what is wanted to what is there: an ordered list of small
+ * steps that fill in an observation, then one status write at the end. Reads
+ * come from caches; nothing is written that is already so.
+ */
+import { type MailRelay, mailRelays } from '../api/mail-relay.ts';
+import { annotations, drainFinalizer, fieldManager } from '../api/names.ts';
+import { parseMailRelay } from '../api/parse.ts';
+import { isForbidden, isNotFound } from '../kube/api-error.ts';
+import { type Applier, NotLeaderError } from '../kube/apply.ts';
+import type { Clock } from '../kube/clock.ts';
+import type { EventRecorder } from '../kube/events.ts';
+import type { KubeClient } from '../kube/resource.ts';
+import type { StatusWriter } from '../kube/status.ts';
+import type { HandlerResult } from '../kube/work-queue.ts';
+import { configJson } from '../resources/config-json.ts';
+import type { BuildContext } from '../resources/context.ts';
+import { type Deployment, deployments, type StatefulSet, statefulSets } from '../resources/kinds.ts';
+import { childNames, replicaPod } from '../resources/names.ts';
+import { applyChildren, pendingChanges, TryAgainError } from './apply-children.ts';
+import type { Caches } from './caches.ts';
+import { readCredentials } from './credentials.ts';
+import { eventsOf } from './events.ts';
+import type { Observation, WorkloadState } from './observation.ts';
+import type { PodReports } from './pod-reports.ts';
+import { addressesOf, livePods, nudge } from './pods.ts';
+import { planScale, type ScalePlan } from './scale.ts';
+import type { SecretFactsCache } from './secret-facts.ts';
+import { isUrgent, statusOf } from './status.ts';
+import { claimsOf, growReplicaClaims, heldVolumes, sharedClaimSize, volumeState } from './volumes.ts';
+
+/** What is the same for every MailRelay. */
+export type FixedContext = Pick<
+  BuildContext,
+  'image' | 'operatorNamespace' | 'monitoringNamespaces' | 'runbooks'
+>;
+
+export interface ReconcilerDeps {
+  readonly client: KubeClient;
+  readonly caches: Caches;
+  readonly applier: Applier;
+  readonly statusWriter: StatusWriter;
+  readonly events: EventRecorder;
+  readonly reports: PodReports;
+  readonly secretFacts: SecretFactsCache;
+  readonly clock: Clock;
+  readonly mayWrite: () => boolean;
+  readonly context: FixedContext;
+}
+
+/** While replicas drain: how often the deadline is looked at, ms. */
+const DRAIN_LOOK_MS = 2000;
+/** What waits for a cache or for a predecessor to go. */
+const SOON_MS = 1000;
+
+type Draft = { -readonly [K in keyof Observation]: Observation[K] };
+
+export class Reconciler {
+  readonly #deps: ReconcilerDeps;
+  /** Since when each draining pod drains, by MailRelay. Starts anew with the operator: a drain may take longer, never shorter. */
+  readonly #drainingSince = new Map<string, Map<string, number>>();
+
+  constructor(deps: ReconcilerDeps) {
+    this.#deps = deps;
+  }
+
+  /** Works on one key (`namespace/name`). Throws to be tried again with backoff. */
+  async reconcile(key: string): Promise<HandlerResult> {
+    const object = this.#deps.caches.relays.getByKey(key);
+    if (object === undefined) return this.#forget(key);
+    const parsed = parseMailRelay(object);
+    const seen: Draft = {
+      object,
+      obstacles: [],
+      retrying: [],
+      reports: this.#deps.reports.of(key),
+      volumes: { pending: [], held: [] },
+      deleting: object.metadata.deletionTimestamp !== undefined,
+    };
+    if (parsed.relay === undefined) return this.#invalid(key, seen, parsed.problems);
+    const { relay } = parsed;
+    seen.relay = relay;
+    if (seen.deleting) return this.#finalize(key, relay, seen);
+    if (relay.spec.suspend) return this.#suspended(key, relay, seen);
+    return this.#bringAbout(key, relay, seen);
+  }
+
+  async #bringAbout(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {
+    let failure: unknown;
+    try {
+      await this.#ensureFinalizer(relay);
+      await this.#steps(key, relay, seen);
+    } catch (error) {
+      if (error instanceof NotLeaderError) throw error;
+      failure = error;
+      seen.retrying = [error instanceof Error ? error.message : String(error)];
+    }
+    const wait = await this.#report(key, seen);
+    if (failure instanceof TryAgainError) return { requeueAfterMs: SOON_MS };
+    if (failure !== undefined) throw failure;
+    return soonest(
+      wait,
+      seen.scale !== undefined && seen.scale.draining.length > 0 ? DRAIN_LOOK_MS : undefined,
+    );
+  }
+
+  async #steps(key: string, relay: MailRelay, seen: Draft): Promise<void> {
+    await this.#readCredentials(relay, seen);
+    const plan = this.#plan(key, relay, relay.spec.replicas);
+    seen.scale = plan;
+    const context = this.#context(relay, plan);
+    seen.fingerprint = configJson(relay, context).fingerprint;
+    const claimSize = context.liveClaimSize;
+    seen.obstacles = await applyChildren(relay, context, this.#deps);
+    Object.assign(seen, this.#workload(relay));
+    await this.#lookAfterPods(key, relay, seen);
+    await this.#lookAfterVolumes(relay, seen, claimSize);
+  }
+
+  async #readCredentials(relay: MailRelay, seen: Draft): Promise<void> {
+    try {
+      seen.credentials = await readCredentials(relay, name =>
+        this.#deps.secretFacts.of({ name, namespace: relay.namespace }),
+      );
+    } catch (error) {
+      if (!isForbidden(error)) throw error;
+      seen.secretsForbidden = error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  /** Who stays, who drains, who goes now. */
+  #plan(key: string, relay: MailRelay, wanted: number): ScalePlan {
+    const live = this.#liveWorkload(relay)?.spec?.replicas;
+    const ordinal = relay.spec.spool.mode === 'PerReplica';
+    const since = this.#drainingSince.get(key) ?? new Map<string, number>();
+    const now = this.#deps.clock.now();
+    const plan = planScale({
+      wanted,
+      live,
+      ordinal,
+      adopted: !ordinal && relay.spec.spool.accessMode === 'ReadWriteMany',
+      podName: at => replicaPod(relay, at),
+      pods: livePods(relay, this.#deps.caches).map(({ metadata }) => metadata.name),
+      reports: this.#deps.reports.of(key),
+      drainingSince: since,
+      now,
+      timeoutMs: relay.spec.spool.drainTimeoutSeconds * 1000,
+    });
+    this.#drainingSince.set(key, new Map(plan.draining.map(pod => [pod, since.get(pod) ?? now])));
+    return plan;
+  }
+
+  #context(relay: MailRelay, plan: ScalePlan): BuildContext {
+    const liveClaimSize = sharedClaimSize(relay, this.#deps.caches);
+    const template = this.#liveStatefulSet(relay)?.spec?.volumeClaimTemplates?.[0];
+    const liveTemplateSize = template?.spec?.resources?.requests?.['storage'];
+    return {
+      ...this.#deps.context,
+      replicas: plan.replicas,
+      draining: plan.draining,
+      ...(liveClaimSize !== undefined && { liveClaimSize }),
+      ...(liveTemplateSize !== undefined && { liveTemplateSize }),
+    };
+  }
+
+  async #lookAfterPods(key: string, relay: MailRelay, seen: Draft): Promise<void> {
+    const { reports, caches } = this.#deps;
+    const live = livePods(relay, caches);
+    const { fingerprint = '' } = seen;
+    const awaiting = reports.of(key).some(({ status }) => status?.fingerprint !== fingerprint);
+    reports.follow(key, addressesOf(live), awaiting || (seen.scale?.draining.length ?? 0) > 0);
+    seen.reports = reports.of(key);
+    await nudge(live, { fingerprint, credentialsRevision: seen.credentials?.revision ?? '' }, this.#deps);
+  }
+
+  async #lookAfterVolumes(relay: MailRelay, seen: Draft, sizeBefore: string | undefined): Promise<void> {
+    const { caches, clock } = this.#deps;
+    const refusedGrowth = await growReplicaClaims(relay, this.#deps);
+    const claims = claimsOf(relay, caches);
+    const { claim } = childNames(relay);
+    const refusal = seen.obstacles.find(({ message }) =>
+      message.startsWith(`PersistentVolumeClaim ${claim}:`),
+    );
+    const grows = sizeBefore !== undefined && refusal !== undefined;
+    if (grows) seen.obstacles = seen.obstacles.filter(obstacle => obstacle !== refusal);
+    const refused = refusedGrowth ?? (grows ? refusal.message : undefined);
+    const held = seen.scale === undefined ? [] : heldVolumes(relay, claims, seen.scale, clock.wallTime());
+    const served = (seen.workload?.desired ?? 0) > 0;
+    const state = volumeState(relay, claims, refused, held);
+    seen.volumes = served ? state : { ...state, pending: [] };
+  }
+
+  async #ensureFinalizer(relay: MailRelay): Promise<void> {
+    if (relay.finalizers.includes(drainFinalizer)) return;
+    await this.#patchFinalizers(relay, [...relay.finalizers, drainFinalizer]);
+  }
+
+  async #patchFinalizers(relay: MailRelay, finalizers: readonly string[]): Promise<void> {
+    if (!this.#deps.mayWrite()) throw new NotLeaderError();
+    const { resourceVersion } = this.#deps.caches.relays.get(relay)?.metadata ?? {};
+    const metadata = { finalizers, ...(resourceVersion !== undefined && { resourceVersion }) };
+    const patched = await this.#deps.client.mergePatch(mailRelays, relay, { metadata }, { fieldManager });
+    this.#deps.caches.relays.observe(patched);
+  }
+
+  /** Being deleted: everything on board is sent first, as far as time allows. */
+  async #finalize(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {
+    if (!relay.finalizers.includes(drainFinalizer)) return this.#forget(key);
+    const plan = this.#plan(key, relay, 0);
+    seen.scale = plan;
+    if (plan.replicas > 0) {
+      const context = this.#context(relay, plan);
+      seen.fingerprint = configJson(relay, context).fingerprint;
+      seen.obstacles = await applyChildren(relay, context, this.#deps);
+      Object.assign(seen, this.#workload(relay));
+      await this.#lookAfterPods(key, relay, seen);
+      const wait = await this.#report(key, seen);
+      return soonest(wait, DRAIN_LOOK_MS);
+    }
+    const held = heldVolumes(relay, claimsOf(relay, this.#deps.caches), plan, this.#deps.clock.wallTime());
+    seen.volumes = { pending: [], held };
+    this.#tell(seen, relay.status);
+    await this.#patchFinalizers(
+      relay,
+      relay.finalizers.filter(name => name !== drainFinalizer),
+    ).catch(ignoreGone);
+    return this.#forget(key);
+  }
+
+  async #suspended(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {
+    const plan = this.#plan(key, relay, relay.spec.replicas);
+    const context = this.#context(relay, plan);
+    seen.suspended = { pending: pendingChanges(relay, context, this.#deps) };
+    seen.fingerprint = configJson(relay, context).fingerprint;
+    await this.#readCredentials(relay, seen);
+    Object.assign(seen, this.#workload(relay));
+    this.#deps.reports.follow(key, addressesOf(livePods(relay, this.#deps.caches)), false);
+    return soonest(await this.#report(key, seen));
+  }
+
+  async #invalid(key: string, seen: Draft, problems: readonly string[]): Promise<HandlerResult> {
+    seen.problems = problems;
+    const { metadata } = seen.object;
+    if (seen.deleting && metadata.finalizers?.includes(drainFinalizer) === true) {
+      // Nothing can be planned from it; holding it up would help nobody.
+      const finalizers = metadata.finalizers.filter(name => name !== drainFinalizer);
+      await this.#deps.client.mergePatch(
+        mailRelays,
+        metadata,
+        { metadata: { finalizers } },
+        { fieldManager },
+      );
+      return this.#forget(key);
+    }
+    return soonest(await this.#report(key, seen));
+  }
+
+  /** Writes the status if it says something new. Resolves with when to come again for what was too early. */
+  async #report(key: string, seen: Observation): Promise<number | undefined> {
+    const { statusWriter, clock } = this.#deps;
+    const { object } = seen;
+    const before = object.status ?? {};
+    const asked = object.metadata.annotations ?? {};
+    const resendAt = asked[annotations.resendRequestedAt];
+    const reconcileAt = asked[annotations.reconcileRequestedAt];
+    const handled = {
+      ...(resendAt !== undefined && { resendAt }),
+      ...(reconcileAt !== undefined && { reconcileAt }),
+    };
+    const status = statusOf(seen, handled, clock.wallTime());
+    const outcome = await statusWriter.write(mailRelays, object, status, {
+      urgent: isUrgent(before, status),
+    });
+    if (outcome.outcome === 'written') {
+      this.#deps.caches.relays.observe(outcome.object);
+      for (const event of eventsOf(before, status, seen)) this.#deps.events.record(object, event);
+    }
+    if (outcome.outcome === 'gone') this.#forget(key);
+    return outcome.outcome === 'deferred' ? outcome.afterMs : undefined;
+  }
+
+  /** Events of a MailRelay whose status nobody will read any more. */
+  #tell(seen: Observation, before: MailRelay['status']): void {
+    const after = statusOf(seen, {}, this.#deps.clock.wallTime());
+    for (const event of eventsOf(before, after, seen)) this.#deps.events.record(seen.object, event);
+  }
+
+  #workload(relay: MailRelay): { workload?: WorkloadState } {
+    const live = this.#liveWorkload(relay);
+    return live === undefined ? {} : { workload: workloadState(live) };
+  }
+
+  #liveWorkload(relay: MailRelay): Deployment | StatefulSet | undefined {
+    if (relay.spec.spool.mode === 'PerReplica') return this.#liveStatefulSet(relay);
+    const ref = { name: childNames(relay).workload, namespace: relay.namespace };
+    return this.#deps.caches.of<Deployment>(deployments)?.get(ref);
+  }
+
+  #liveStatefulSet(relay: MailRelay): StatefulSet | undefined {
+    const ref = { name: childNames(relay).workload, namespace: relay.namespace };
+    return this.#deps.caches.of<StatefulSet>(statefulSets)?.get(ref);
+  }
+
+  #forget(key: string): undefined {
+    this.#drainingSince.delete(key);
+    this.#deps.reports.forget(key);
+    return undefined;
+  }
+}
+
+function workloadState({ status, spec, metadata }: Deployment | StatefulSet): WorkloadState {
+  return {
+    desired: spec?.replicas ?? 0,
+    replicas: status?.replicas ?? 0,
+    ready: status?.readyReplicas ?? 0,
+    updated: status?.updatedReplicas ?? 0,
+    observed: (status?.observedGeneration ?? 0) >= (metadata.generation ?? 0),
+  };
+}
+
+function soonest(...waits: readonly (number | undefined)[]): HandlerResult {
+  const known = waits.filter(wait => wait !== undefined);
+  return known.length === 0 ? undefined : { requeueAfterMs: Math.min(...known) };
+}
+
+function ignoreGone(error: unknown): void {
+  if (!isNotFound(error)) throw error;
+}

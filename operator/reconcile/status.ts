@@ -1,0 +1,113 @@
+/**
+ * The status of a MailRelay as a function of what was observed and of the
+ * status before. Pure. Counts are rounded in time by the writer, not here.
+ */
+import { labels } from '../api/names.ts';
+import type { MailRelayStatus, ProviderStatus, QueueStatus } from '../api/schema-status.ts';
+import { conditionsOf, loadedReplicas } from './conditions.ts';
+import type { Observation } from './observation.ts';
+import { isUsable, providerStatuses } from './provider-status.ts';
+import type { RelayStatus } from './relay-status.ts';
+
+/** What was acted on in this reconciliation; see the fields of the same names in the status. */
+export interface Handled {
+  readonly resendAt?: string;
+  readonly reconcileAt?: string;
+}
+
+/** The whole status to be written. */
+export function statusOf(seen: Observation, handled: Handled, wallTimeMs: number): MailRelayStatus {
+  const { object, relay, volumes } = seen;
+  const before = object.status ?? {};
+  const statuses = seen.reports.flatMap(({ status }) => status ?? []);
+  const providers = relay === undefined ? [] : providerStatuses(relay, seen.credentials, statuses);
+  const conditions = conditionsOf(before.conditions ?? [], seen, providers, wallTimeMs);
+  return {
+    observedGeneration: object.metadata.generation ?? 0,
+    conditions,
+    ...workloadPart(seen),
+    selector: selector(object.metadata.name),
+    ...providersPart(providers, relay?.spec.forwardProviders.length ?? 0),
+    ...queuePart(statuses, before),
+    ...(volumes.held.length > 0 && { heldVolumes: [...volumes.held] }),
+    ...handledPart(handled, before),
+  };
+}
+
+function workloadPart(seen: Observation): Pick<MailRelayStatus, 'replicas' | 'readyReplicas' | 'config'> {
+  const { workload, fingerprint } = seen;
+  const counts = { replicas: workload?.replicas ?? 0, readyReplicas: workload?.ready ?? 0 };
+  if (fingerprint === undefined) return counts;
+  return { ...counts, config: { fingerprint, loadedReplicas: loadedReplicas(seen).loaded } };
+}
+
+/** While no pod can be asked, the last that is known stays. */
+function queuePart(
+  statuses: readonly RelayStatus[],
+  before: MailRelayStatus,
+): Pick<MailRelayStatus, 'queue'> {
+  if (statuses.length > 0) return { queue: queueOf(statuses) };
+  return before.queue === undefined ? {} : { queue: before.queue };
+}
+
+function selector(name: string): string {
+  return `${labels.name}=mailrelay,${labels.instance}=${name},${labels.component}=relay`;
+}
+
+function providersPart(
+  providers: readonly ProviderStatus[],
+  all: number,
+): Pick<MailRelayStatus, 'providers' | 'activeProvider' | 'usableProviders'> {
+  if (providers.length === 0) return {};
+  const active = providers.find(({ state }) => state === 'Active');
+  return {
+    ...(active !== undefined && { activeProvider: active.name }),
+    usableProviders: `${providers.filter(isUsable).length}/${all}`,
+    providers: [...providers],
+  };
+}
+
+/** All replicas together. */
+function queueOf(statuses: readonly RelayStatus[]): QueueStatus {
+  const sum = (state: keyof RelayStatus['queue']): number =>
+    statuses.reduce((total, { queue }) => total + queue[state].messages, 0);
+  const ages = statuses.flatMap(({ queue }) => queue.failed.oldestAgeSeconds ?? []);
+  return {
+    active: sum('active'),
+    failed: sum('failed'),
+    held: sum('held'),
+    dead: sum('dead'),
+    ...(ages.length > 0 && { oldestFailedSeconds: Math.round(Math.max(...ages)) }),
+  };
+}
+
+function handledPart(
+  { resendAt, reconcileAt }: Handled,
+  before: MailRelayStatus,
+): Pick<MailRelayStatus, 'lastHandledResendAt' | 'lastHandledReconcileAt'> {
+  const resend = resendAt ?? before.lastHandledResendAt;
+  const reconcile = reconcileAt ?? before.lastHandledReconcileAt;
+  return {
+    ...(resend !== undefined && { lastHandledResendAt: resend }),
+    ...(reconcile !== undefined && { lastHandledReconcileAt: reconcile }),
+  };
+}
+
+/**
+ * Must it be written at once? Conditions, providers, replicas and the loaded
+ * configuration: yes. Counts and ages alone may wait for the next interval.
+ */
+export function isUrgent(before: MailRelayStatus | undefined, after: MailRelayStatus): boolean {
+  return urgentPart(before ?? {}) !== urgentPart(after);
+}
+
+function urgentPart(status: MailRelayStatus): string {
+  const { queue: _queue, conditions = [], ...rest } = status;
+  const stable = conditions.map(({ type, status: is, reason, observedGeneration }) => [
+    type,
+    is,
+    reason,
+    observedGeneration,
+  ]);
+  return JSON.stringify([rest, stable]);
+}

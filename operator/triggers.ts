@@ -1,0 +1,48 @@
+/**
+ * Which change concerns which MailRelay: turns what the caches see into keys
+ * of the work queue. A person's edit comes before everything else.
+ */
+import type { MailRelayObject } from './api/mail-relay.ts';
+import type { ObjectEvent } from './kube/informer.ts';
+import { type KubeObject, keyOf } from './kube/object.ts';
+import type { WorkQueue } from './kube/work-queue.ts';
+import { type Caches, relayKeys } from './reconcile/caches.ts';
+
+/** Subscribes to every cache; changes go to the queue from now on. Returns what ends it. */
+export function connectTriggers(caches: Caches, queue: WorkQueue): () => void {
+  const ends = [
+    caches.relays.subscribe(event => {
+      if (concernsUs(event)) queue.add(keyOf(event.object.metadata), event.type === 'added' ? 'low' : 'high');
+    }),
+    caches.secrets.subscribe(({ object }) => {
+      for (const relay of caches.relays.byIndex('secret', keyOf(object.metadata)))
+        queue.add(keyOf(relay.metadata));
+    }),
+    ...caches.all
+      .filter(cache => cache.resource.kind !== 'MailRelay' && cache.resource.kind !== 'Secret')
+      .map(cache =>
+        cache.subscribe(({ object }) => {
+          for (const key of relayKeys(object)) if (caches.relays.getByKey(key) !== undefined) queue.add(key);
+        }),
+      ),
+  ];
+  return () => {
+    for (const end of ends) end();
+  };
+}
+
+/** Every MailRelay once more, after everything that somebody waits for. */
+export function resync(caches: Caches, queue: WorkQueue): void {
+  for (const relay of caches.relays.list()) queue.add(keyOf(relay.metadata), 'low');
+}
+
+/** Our own status writes come back as updates; only what others say is news. */
+function concernsUs(event: ObjectEvent<MailRelayObject>): boolean {
+  if (event.type !== 'updated') return true;
+  return fingerprint(event.previous) !== fingerprint(event.object);
+}
+
+function fingerprint({ metadata }: KubeObject): string {
+  const { generation, annotations, labels, finalizers, deletionTimestamp } = metadata;
+  return JSON.stringify([generation, annotations, labels, finalizers, deletionTimestamp]);
+}
