@@ -1,9 +1,10 @@
 /**
- * The alerts of one relay, as values. Each rests on metrics of the relay alone,
- * says what it means for mail, and has a runbook of its own name. Thresholds
- * follow from the spec where they can.
+ * The alerts on relays, as values: of one relay with thresholds that follow from its spec, or of all relays at once
+ * with those of the defaults. Each rests on metrics of the relay alone, says what it means for mail, and has a runbook
+ * of its own name. The chart's rule files are made from these.
  */
 import type { MailRelay } from '../api/mail-relay.ts';
+import type { MailRelaySpec } from '../api/schema.ts';
 import { childNames } from './names.ts';
 
 /** critical: mail is being lost or refused, or soon will be. warning: look today. info: somebody should know. */
@@ -19,42 +20,65 @@ export interface Alert {
   readonly description: string;
 }
 
-/** In the order in which a person should look at them. */
-export function alerts(relay: MailRelay): readonly Alert[] {
-  const about: About = {
-    where: `${relay.namespace}/${relay.name}`,
-    select: selector(relay),
-    relay,
-  };
-  return [...accepting(about), ...providers(about), ...queue(about), ...operation(about)];
+/** What alerts are about: one relay, or all. */
+export interface AlertSubject {
+  /** Names the relay to people: `namespace/name`. */
+  readonly where: string;
+  /** A metric of its pods, with further matchers. */
+  readonly select: (metric: string, ...matchers: readonly string[]) => string;
+  /** Is true while no pod of it can be reached; absent when it is to have none. */
+  readonly unreachable?: string;
+  readonly resend: Pick<MailRelaySpec['resend'], 'expireAfterSeconds' | 'maxDelaySeconds'>;
 }
 
-interface About {
-  /** `namespace/name`, for people. */
-  readonly where: string;
-  /** A metric of this relay's pods, with further matchers. */
-  readonly select: (metric: string, ...matchers: readonly string[]) => string;
-  readonly relay: MailRelay;
+/** The alerts of one relay, in the order in which a person should look at them. */
+export function alerts(relay: MailRelay): readonly Alert[] {
+  const select = ownMetrics(relay);
+  return alertsAbout({
+    where: `${relay.namespace}/${relay.name}`,
+    select,
+    ...(relay.spec.replicas > 0 && { unreachable: `absent(${select('build_info')})` }),
+    resend: relay.spec.resend,
+  });
+}
+
+/** Nobody can list relays that never had metrics: one that had some within the last hour and has none now is missed. */
+const relayVanished =
+  'max by (namespace, service) (present_over_time(mailrelay_build_info[1h])) unless max by (namespace, service) (mailrelay_build_info)';
+
+/** The same for every relay that Prometheus reads, told apart by the labels namespace, service and pod. */
+export function alertsOfAll(resend: AlertSubject['resend']): readonly Alert[] {
+  return alertsAbout({
+    where: '{{ $labels.namespace }}/{{ $labels.service }}',
+    select: (metric, ...matchers) =>
+      `mailrelay_${metric}${matchers.length > 0 ? `{${matchers.join(',')}}` : ''}`,
+    unreachable: relayVanished,
+    resend,
+  });
+}
+
+function alertsAbout(subject: AlertSubject): readonly Alert[] {
+  return [...accepting(subject), ...providers(subject), ...queue(subject), ...operation(subject)];
 }
 
 /** The headless Service is what the ServiceMonitor scrapes, and so the label that all series of this relay have. */
-function selector(relay: MailRelay): About['select'] {
+function ownMetrics(relay: MailRelay): AlertSubject['select'] {
   const own = [`namespace="${relay.namespace}"`, `service="${childNames(relay).podService}"`];
   return (metric, ...matchers) => `mailrelay_${metric}{${[...own, ...matchers].join(',')}}`;
 }
 
 /** Whether applications can hand mail over. */
-function accepting({ where, select, relay }: About): Alert[] {
-  const down: Alert = {
+function accepting({ where, select, unreachable }: AlertSubject): Alert[] {
+  const down = (expression: string): Alert => ({
     name: 'MailRelayDown',
-    expression: `absent(${select('build_info')})`,
+    expression,
     hold: '5m',
     severity: 'critical',
     summary: `No pod of mail relay ${where} can be reached.`,
     description: `Prometheus has had no metrics of ${where} for 5 minutes: no pod runs, or none can be reached. Applications cannot hand over mail; what was accepted is safe on the volume.`,
-  };
+  });
   return [
-    ...(relay.spec.replicas > 0 ? [down] : []),
+    ...(unreachable === undefined ? [] : [down(unreachable)]),
     {
       name: 'MailRelayStoreFailed',
       expression: `max by (namespace, service, pod) (${select('spool_failed')}) == 1`,
@@ -91,11 +115,11 @@ function accepting({ where, select, relay }: About): Alert[] {
 }
 
 /** Whether mail can get out. */
-function providers({ where, select }: About): Alert[] {
+function providers({ where, select }: AlertSubject): Alert[] {
   return [
     {
       name: 'MailRelayAllProvidersFailing',
-      expression: `max by (namespace, service, pod) (${select('provider_up')}) == 0 and on (pod) ${select('forwarding')} == 1`,
+      expression: `max by (namespace, service, pod) (${select('provider_up')}) == 0 and on (namespace, service, pod) ${select('forwarding')} == 1`,
       hold: '2m',
       severity: 'critical',
       summary: `{{ $labels.pod }} can use no provider: mail waits.`,
@@ -137,8 +161,8 @@ function providers({ where, select }: About): Alert[] {
 }
 
 /** Whether mail waits too long. */
-function queue({ where, select, relay }: About): Alert[] {
-  const { expireAfterSeconds, maxDelaySeconds } = relay.spec.resend;
+function queue({ where, select, resend }: AlertSubject): Alert[] {
+  const { expireAfterSeconds, maxDelaySeconds } = resend;
   const expiring = Math.round(expireAfterSeconds * 0.8);
   // Old means: it has missed several resends although they happen as often as they should.
   const old = Math.min(Math.max(4 * maxDelaySeconds, 1_800), Math.round(expireAfterSeconds * 0.5));
@@ -180,7 +204,7 @@ function queue({ where, select, relay }: About): Alert[] {
 }
 
 /** Whether the relay does as it is told. */
-function operation({ where, select }: About): Alert[] {
+function operation({ where, select }: AlertSubject): Alert[] {
   return [
     {
       name: 'MailRelayConfigurationRefused',

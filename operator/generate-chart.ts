@@ -1,0 +1,96 @@
+/**
+ * Writes what the chart has from elsewhere: the CRD as a template, and one rule file an alert on relays. With --check
+ * it writes nothing and ends with 1 when a file is not what would be written, or should not be there.
+ */
+import { globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { stringify } from 'yaml';
+import { resendSchema } from '../relay/config/schema-delivery.ts';
+import { customResourceDefinition } from './api/crd.ts';
+import { type Alert, alertsOfAll } from './resources/alerts.ts';
+
+const chart = new URL('../charts/mailrelay/', import.meta.url);
+
+/** Where runbooks are unless a value of the chart says otherwise. */
+export const runbooks = 'https://mailrelay.dev/docs/runbooks';
+
+/** Alerts on the operator itself are written by hand. */
+const byHand = 'alerts/MailRelayOperator*.yaml';
+
+/** Written out as text: YAML of a template must not be read and written again by helm, which loses large integers. */
+export function crdTemplate(): string {
+  const { metadata, apiVersion, kind, ...rest } = customResourceDefinition();
+  const text = stringify(rest, { lineWidth: 0, aliasDuplicateObjects: false });
+  if (text.includes('{{')) throw new Error('the CRD holds "{{", which helm would take for its own');
+  return `{{- if .Values.crds.install }}
+# Made by operator/generate-chart.ts from operator/api.
+${stringify({ apiVersion, kind, metadata })}  labels: {{- include "mailrelay.labels" . | nindent 4 }}
+  {{- if .Values.crds.keep }}
+  annotations:
+    helm.sh/resource-policy: keep
+  {{- end }}
+${text}{{- end }}
+`;
+}
+
+/** A rule file for Prometheus with this alert alone. */
+export function ruleFile({
+  name,
+  expression,
+  hold,
+  severity,
+  summary,
+  description,
+}: Pick<Alert, 'name' | 'expression' | 'hold' | 'severity' | 'summary' | 'description'>): string {
+  const rule = {
+    alert: name,
+    expr: expression,
+    ...(hold !== '0m' && { for: hold }),
+    labels: { severity },
+    annotations: { summary, description, runbook_url: `${runbooks}/${name}.md` },
+  };
+  const head = '# Made by operator/generate-chart.ts from operator/resources/alerts.ts.\n';
+  return head + stringify({ groups: [{ name, rules: [rule] }] }, { lineWidth: 0 });
+}
+
+/** Every file by its path in the chart. */
+export function chartFiles(): ReadonlyMap<string, string> {
+  const alerts = alertsOfAll(resendSchema.parse({}));
+  return new Map([
+    ['templates/crd.yaml', crdTemplate()],
+    ...alerts.map(alert => [`alerts/${alert.name}.yaml`, ruleFile(alert)] as const),
+  ]);
+}
+
+/** Rule files of alerts that are no more. */
+function leftOver(files: ReadonlyMap<string, string>): readonly string[] {
+  const cwd = chart.pathname;
+  const kept = new Set([...files.keys(), ...globSync(byHand, { cwd })]);
+  return globSync('alerts/*.yaml', { cwd }).filter(path => !kept.has(path));
+}
+
+function main(check: boolean): void {
+  const files = chartFiles();
+  for (const path of leftOver(files)) {
+    if (check) complain(path, 'should not be there');
+    else rmSync(new URL(path, chart));
+  }
+  for (const [path, text] of files) {
+    if (!check) writeFileSync(new URL(path, chart), text);
+    else if (present(path) !== text) complain(path, 'is out of date');
+  }
+}
+
+function complain(path: string, how: string): void {
+  process.stderr.write(`charts/mailrelay/${path} ${how}: run node operator/generate-chart.ts\n`);
+  process.exitCode = 1;
+}
+
+function present(path: string): string | undefined {
+  try {
+    return readFileSync(new URL(path, chart), 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+if (import.meta.main) main(process.argv.includes('--check'));
