@@ -106,16 +106,13 @@ function providersHealthy(
   }
   return {
     status: 'False',
-    reason: worstReason(providers, bad),
+    reason: worstReason(relay?.spec.forwardProviders.length ?? 0, bad),
     message: bad.map(providerSentence).join('; '),
   };
 }
 
-function worstReason(
-  providers: readonly ProviderStatus[],
-  bad: readonly ProviderStatus[],
-): ConditionReason<'ProvidersHealthy'> {
-  if (bad.length === providers.length) return 'AllFailing';
+function worstReason(all: number, bad: readonly ProviderStatus[]): ConditionReason<'ProvidersHealthy'> {
+  if (bad.length === all) return 'AllFailing';
   if (bad.some(({ state }) => state === 'Suspended')) return 'AuthenticationSuspended';
   if (bad.some(({ state }) => state === 'Misconfigured')) return 'Misconfigured';
   return 'SomeFailing';
