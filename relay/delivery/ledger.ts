@@ -27,8 +27,9 @@ export class Ledger {
     this.#recipients = [...recipients];
   }
 
+  /** As they are now: later outcomes do not change what was handed out. */
   get recipients(): readonly Recipient[] {
-    return this.#recipients;
+    return [...this.#recipients];
   }
 
   address(index: number): string {

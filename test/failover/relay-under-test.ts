@@ -78,6 +78,19 @@ export async function startRelay(setup: RelaySetup = {}): Promise<RelayUnderTest
   return test;
 }
 
+/** Runs a test on a relay and stops it, whatever happens. */
+export async function withRelay(
+  setup: RelaySetup,
+  run: (test: RelayUnderTest) => Promise<void>,
+): Promise<void> {
+  const test = await startRelay(setup);
+  try {
+    await run(test);
+  } finally {
+    await test.stop();
+  }
+}
+
 function configOf(
   directory: string,
   setups: readonly ProviderSetup[],

@@ -1,0 +1,232 @@
+/** How mail finds its way around providers that are dead, silent, throttling or refuse the password, and back. */
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { describe, test } from 'node:test';
+import { startBlackHole } from '../smtp/black-hole.ts';
+import { accept, drop, take } from '../smtp/script.ts';
+import { until } from '../smtp/wait.ts';
+import { withRelay } from './relay-under-test.ts';
+
+describe('a dead primary', { concurrency: true }, () => {
+  test('costs no tries once it is open: mail flows through the second, at most 5 connections go to the dead one', () =>
+    withRelay({ providers: [{}, {}] }, async relay => {
+      relay.provider(0).blackHole();
+      await relay.send();
+      await relay.until('recipient-delivered');
+      await relay.untilState('first', 'failing');
+      const startedAt = performance.now();
+      const ids = await relay.sendMany(300);
+      await relay.until('recipient-delivered', 301);
+      const tookMs = performance.now() - startedAt;
+      assert.ok(tookMs < 5000, `300 mails took ${tookMs} ms`);
+      assert.equal(relay.provider(1).messages.length, 301);
+      assert.ok(
+        relay.provider(0).counters.connections <= 5,
+        `${relay.provider(0).counters.connections} connections`,
+      );
+      const tries = relay
+        .heard('attempt')
+        .filter(({ provider, id }) => provider === 'first' && ids.includes(id ?? ''));
+      assert.equal(tries.length, 0);
+    }));
+
+  test('that returns gets the mail again, without anyone asking', () =>
+    withRelay({ providers: [{}, {}] }, async relay => {
+      await relay.provider(0).down();
+      await relay.send();
+      await relay.until('recipient-delivered');
+      assert.equal(relay.provider(1).messages.length, 1);
+      await relay.provider(0).up();
+      await relay.untilState('first', 'active');
+      await relay.send();
+      await relay.until('recipient-delivered', 2);
+      assert.equal(relay.provider(0).messages.length, 1);
+    }));
+
+  test('that returns while nothing else works gets at once what waits in emails/failed', () =>
+    withRelay({}, async relay => {
+      await relay.provider().down();
+      const id = await relay.send();
+      await relay.roundEnd(id);
+      assert.match(await relay.file('failed', id), /Subject: a mail/);
+      await relay.provider().up();
+      await relay.until('recipient-delivered', 1, id);
+      assert.equal(relay.heard('drain-started').length, 1);
+      assert.deepEqual((await relay.inventory()).failed, []);
+    }));
+});
+
+describe('a silent primary', { concurrency: true }, () => {
+  test('delays the first mail by patience and no more, and later ones not at all', async () => {
+    const hole = await startBlackHole();
+    const entry = { host: hole.host, port: hole.port, timeouts: { connectSeconds: 5 } };
+    await withRelay(
+      { providers: [{ entry }, {}], config: { retry: { patienceSeconds: 1 } } },
+      async relay => {
+        const sent = async (): Promise<number> => {
+          const startedAt = performance.now();
+          const id = await relay.send();
+          await relay.until('recipient-delivered', 1, id);
+          return performance.now() - startedAt;
+        };
+        const firstMs = await sent();
+        assert.ok(firstMs > 900 && firstMs < 2000, `the first took ${firstMs} ms`);
+        for (let count = 0; count < 10; count++) {
+          const laterMs = await sent();
+          assert.ok(laterMs < 900, `a later one took ${laterMs} ms`);
+        }
+        assert.equal(relay.provider(1).messages.length, 11);
+      },
+    );
+    await hole.close();
+  });
+
+  test('never gives a message more than its tries in one round', () =>
+    withRelay(
+      {
+        providers: [{ script: { mail: ['451 4.3.0 later', '451 4.3.0 later'] } }, {}],
+        config: { retry: { patienceSeconds: 0 } },
+      },
+      async relay => {
+        // After the first try its connections end and new ones hang: patience is over with a try spent.
+        relay.provider(1).follow({ mail: '451 4.3.0 later' });
+        const id = await relay.send();
+        await relay.until('attempt', 1, id);
+        relay.provider(0).blackHole();
+        relay.provider(0).speak('421 4.4.2 idle\r\n');
+        await relay.roundEnd(id);
+        const tries = relay.heard('attempt', id).filter(({ provider }) => provider === 'first');
+        assert.ok(tries.length <= 3, `${tries.length} tries`);
+        assert.equal(
+          new Set(tries.map(attempt => attempt.try)).size,
+          tries.length,
+          'no try has the number of another',
+        );
+      },
+    ));
+});
+
+describe('an unanswered final dot', { concurrency: true }, () => {
+  test('is followed by no instant send elsewhere, not by a drain either, and later by the same Message-ID', () =>
+    withRelay({ providers: [{ script: { dot: [take(drop)] } }, {}] }, async relay => {
+      const id = await relay.send();
+      await relay.roundEnd(id);
+      assert.equal(relay.heard('delivery-ambiguous', id).length, 1);
+      assert.equal((await relay.stored(id))?.recipients[0]?.ambiguous, 1);
+      relay.relay.parts.delivery.drain('a test');
+      const other = await relay.send();
+      await relay.until('recipient-delivered', 1, other);
+      assert.equal((await relay.stored(id))?.rounds, 1, 'what may have arrived waits until it is due');
+      relay.pass(90_000);
+      await relay.until('recipient-delivered', 1, id);
+      const [copy, , again] = relay.provider(0).messages;
+      assert.equal(relay.provider(1).messages.length, 0);
+      assert.ok(copy?.messageId !== undefined);
+      assert.equal(again?.messageId, copy.messageId);
+    }));
+
+  test('that repeats with every mail sends none of them again when a probe succeeds', () =>
+    withRelay({ providers: [{ script: { dot: take(drop) } }] }, async relay => {
+      const ids = await relay.sendMany(3, () => ({}), 1);
+      for (const id of ids) await relay.roundEnd(id);
+      await relay.untilState('first', 'failing');
+      await relay.untilState('first', 'active');
+      const last = await relay.send();
+      await relay.roundEnd(last);
+      assert.equal(relay.provider().messages.length, 4);
+      assert.equal(relay.heard('delivery-ambiguous').length, 4);
+    }));
+});
+
+describe('refused credentials', () => {
+  test('suspend the provider after exactly one login; a rewritten password file is used at once and drains what waits', () =>
+    withRelay({ providers: [{ tls: 'starttls', users: { 'user@example.com': 'right' } }] }, async relay => {
+      const passwordFile = join(relay.directory, 'password');
+      await writeFile(passwordFile, 'wrong\n');
+      await relay.reconfigure(config => {
+        const [{ password: _, ...entry }] = config['forwardProviders'] as [Record<string, unknown>];
+        return { ...config, forwardProviders: [{ ...entry, passwordFile }] };
+      });
+      const ids = await relay.sendMany(5);
+      for (const id of ids) await relay.roundEnd(id);
+      assert.equal(relay.status('first').state, 'suspended');
+      const logins = (): number =>
+        relay
+          .provider()
+          .sessions.flatMap(({ commands }) => commands)
+          .filter(line => line.startsWith('AUTH')).length;
+      assert.equal(logins(), 1);
+      await writeFile(passwordFile, 'right\n');
+      await relay.until('recipient-delivered', 5);
+      assert.equal(relay.provider().messages.length, 5);
+      assert.equal((await relay.inventory()).messages, 0);
+    }));
+});
+
+describe('a throttle', { concurrency: true }, () => {
+  test('cools the provider down for the time it names, then what waits goes at once', () =>
+    withRelay({ providers: [{ script: { mail: ['421 4.7.0 try again in 2 seconds'] } }] }, async relay => {
+      const id = await relay.send();
+      await relay.roundEnd(id);
+      const cooledAt = performance.now();
+      assert.equal(relay.status('first').state, 'cooling');
+      await relay.until('recipient-delivered', 1, id);
+      const waitedMs = performance.now() - cooledAt;
+      assert.ok(waitedMs > 1500 && waitedMs < 4000, `${waitedMs} ms`);
+      assert.equal(relay.heard('attempt', id).length, 2);
+    }));
+
+  test('sends mail to the next provider meanwhile', () =>
+    withRelay(
+      { providers: [{ script: { mail: '454 4.7.0 too many messages, retry after 30 seconds' } }, {}] },
+      async relay => {
+        await relay.sendMany(20, () => ({}), 1);
+        await relay.until('recipient-delivered', 20);
+        assert.equal(relay.provider(1).messages.length, 20);
+        const tries = relay.heard('attempt').filter(({ provider }) => provider === 'first');
+        assert.ok(tries.length <= 3, `${tries.length} tries: only what was under way already`);
+      },
+    ));
+});
+
+describe('a pooled connection that the provider has closed', { concurrency: true }, () => {
+  test('costs no try when it turns out at MAIL', () =>
+    withRelay({ providers: [{ script: { mail: [accept, drop] } }] }, async relay => {
+      await relay.send();
+      await relay.until('recipient-delivered');
+      const id = await relay.send();
+      await relay.until('recipient-delivered', 1, id);
+      const attempts = relay.heard('attempt', id);
+      assert.deepEqual(
+        attempts.map(({ outcome, try: number }) => [outcome, number]),
+        [['delivered', 1]],
+      );
+      assert.equal(relay.provider().counters.connections, 2);
+    }));
+
+  test('is noticed while idle and not used', () =>
+    withRelay({}, async relay => {
+      await relay.send();
+      await relay.until('recipient-delivered');
+      relay.provider().speak('421 4.4.2 idle for too long\r\n');
+      await until(() => relay.status('first').connections === 0, 'the connection to be forgotten');
+      const id = await relay.send();
+      await relay.until('recipient-delivered', 1, id);
+      assert.equal(relay.heard('attempt', id).length, 1);
+    }));
+
+  test('is closed by the relay at the end of its lifetime', () =>
+    withRelay({ providers: [{ entry: { limits: { connectionLifetimeSeconds: 1 } } }] }, async relay => {
+      await relay.send();
+      await relay.until('recipient-delivered');
+      await new Promise(resolve => setTimeout(resolve, 1100));
+      await relay.send();
+      await relay.until('recipient-delivered', 2);
+      await until(() => relay.status('first').connections === 0, 'the old connection to be closed');
+      await relay.send();
+      await relay.until('recipient-delivered', 3);
+      assert.equal(relay.provider().counters.connections, 2);
+    }));
+});
