@@ -136,7 +136,9 @@ function refuseUnknown(node: JsonSchema, place: string): void {
   const unknown = Object.keys(node).filter(key => !known.includes(key) && !handled.has(key));
   if (unknown.length > 0)
     throw new Error(`${place}: ${unknown.join(', ')} has no place in a structural schema`);
-  if (node['anyOf'] !== undefined) throw new Error(`${place}: anyOf has no place in a structural schema`);
+  if (node['anyOf'] !== undefined || Array.isArray(node['type'])) {
+    throw new Error(`${place}: several types have no place in a structural schema`);
+  }
 }
 
 function children(node: JsonSchema, place: string): CrdNode {
