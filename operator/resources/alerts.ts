@@ -28,6 +28,8 @@ export interface AlertSubject {
   readonly select: (metric: string, ...matchers: readonly string[]) => string;
   /** Is true while no pod of it can be reached; absent when it is to have none. */
   readonly unreachable?: string;
+  /** Is true of a pod of it that cannot be reached. */
+  readonly podUnreachable: string;
   readonly resend: Pick<MailRelaySpec['resend'], 'expireAfterSeconds' | 'maxDelaySeconds'>;
 }
 
@@ -38,6 +40,7 @@ export function alerts(relay: MailRelay): readonly Alert[] {
     where: `${relay.namespace}/${relay.name}`,
     select,
     ...(relay.spec.replicas > 0 && { unreachable: `absent(${select('build_info')})` }),
+    podUnreachable: `up{${ownLabels(relay).join(',')}} == 0`,
     resend: relay.spec.resend,
   });
 }
@@ -53,6 +56,7 @@ export function alertsOfAll(resend: AlertSubject['resend']): readonly Alert[] {
     select: (metric, ...matchers) =>
       `mailrelay_${metric}${matchers.length > 0 ? `{${matchers.join(',')}}` : ''}`,
     unreachable: relayVanished,
+    podUnreachable: 'up == 0 and on (job, namespace, service) present_over_time(mailrelay_build_info[1h])',
     resend,
   });
 }
@@ -62,13 +66,17 @@ function alertsAbout(subject: AlertSubject): readonly Alert[] {
 }
 
 /** The headless Service is what the ServiceMonitor scrapes, and so the label that all series of this relay have. */
+function ownLabels(relay: MailRelay): readonly string[] {
+  return [`namespace="${relay.namespace}"`, `service="${childNames(relay).podService}"`];
+}
+
 function ownMetrics(relay: MailRelay): AlertSubject['select'] {
-  const own = [`namespace="${relay.namespace}"`, `service="${childNames(relay).podService}"`];
+  const own = ownLabels(relay);
   return (metric, ...matchers) => `mailrelay_${metric}{${[...own, ...matchers].join(',')}}`;
 }
 
 /** Whether applications can hand mail over. */
-function accepting({ where, select, unreachable }: AlertSubject): Alert[] {
+function accepting({ where, select, unreachable, podUnreachable }: AlertSubject): Alert[] {
   const down = (expression: string): Alert => ({
     name: 'MailRelayDown',
     expression,
@@ -79,6 +87,14 @@ function accepting({ where, select, unreachable }: AlertSubject): Alert[] {
   });
   return [
     ...(unreachable === undefined ? [] : [down(unreachable)]),
+    {
+      name: 'MailRelayPodUnreachable',
+      expression: podUnreachable,
+      hold: '10m',
+      severity: 'warning',
+      summary: `{{ $labels.pod }} of mail relay ${where} cannot be reached.`,
+      description: `Prometheus has not been able to read the metrics of {{ $labels.pod }} for 10 minutes. Mail in its volume waits until it runs again; new mail goes to other replicas, if there are any.`,
+    },
     {
       name: 'MailRelayStoreFailed',
       expression: `max by (namespace, service, pod) (${select('spool_failed')}) == 1`,
