@@ -9,7 +9,6 @@ import type { RetryConfig } from '../config/config.ts';
 import { tryDelay } from './backoff.ts';
 
 export interface ConnectSeriesDeps {
-  readonly now: () => number;
   readonly retry: () => RetryConfig;
   /** The delay after a failed try is over. */
   readonly again: () => void;
@@ -19,8 +18,9 @@ export interface ConnectSeriesDeps {
 
 export class ConnectSeries {
   readonly #deps: ConnectSeriesDeps;
-  #since: number | undefined;
+  #running = false;
   #tries = 0;
+  #outOfPatience = false;
   #retryTimer: NodeJS.Timeout | undefined;
   #patienceTimer: NodeJS.Timeout | undefined;
 
@@ -30,7 +30,7 @@ export class ConnectSeries {
 
   /** A series is under way: no connection yet, tries to come. */
   get running(): boolean {
-    return this.#since !== undefined;
+    return this.#running;
   }
 
   /** Between two tries. */
@@ -45,14 +45,18 @@ export class ConnectSeries {
 
   /** Messages have waited longer than they must. */
   get late(): boolean {
-    return this.#since !== undefined && this.#deps.now() - this.#since >= this.#deps.retry().patienceMs;
+    return this.#outOfPatience;
   }
 
   /** A try begins; the first one starts the clock of patience. */
   begin(): void {
-    if (this.#since !== undefined) return;
-    this.#since = this.#deps.now();
-    this.#patienceTimer = setTimeout(this.#deps.outOfPatience, this.#deps.retry().patienceMs);
+    if (this.#running) return;
+    this.#running = true;
+    // The timer decides, not a clock beside it: by that it may fire a fraction of a millisecond early.
+    this.#patienceTimer = setTimeout(() => {
+      this.#outOfPatience = true;
+      this.#deps.outOfPatience();
+    }, this.#deps.retry().patienceMs);
   }
 
   /** A try failed. Returns the delay before the next one (ms), or undefined when there is none. */
@@ -73,7 +77,8 @@ export class ConnectSeries {
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#patienceTimer);
     this.#retryTimer = undefined;
-    this.#since = undefined;
+    this.#running = false;
+    this.#outOfPatience = false;
     this.#tries = 0;
   }
 }

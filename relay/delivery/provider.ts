@@ -75,7 +75,6 @@ export class Provider {
     this.#deps = deps;
     this.#pool = new ProviderPool(config.limits, deps.now);
     this.#series = new ConnectSeries({
-      now: deps.now,
       retry: deps.retry,
       again: () => this.#pump(),
       outOfPatience: () => this.#dismissImpatient(),

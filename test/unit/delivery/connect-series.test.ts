@@ -6,7 +6,6 @@ function series(): { series: ConnectSeries; heard: string[]; tick: (ms: number) 
   mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 0 });
   const heard: string[] = [];
   const made = new ConnectSeries({
-    now: () => Date.now(),
     retry: () => ({ attempts: 3, initialDelayMs: 1000, multiplier: 2, patienceMs: 5000 }),
     again: () => heard.push(`again at ${Date.now()}`),
     outOfPatience: () => heard.push(`out of patience at ${Date.now()}`),
@@ -45,6 +44,22 @@ test('patience is counted from the first try, whoever joins later', t => {
   tick(2000);
   assert.equal(tries.late, true);
   assert.deepEqual(heard, ['out of patience at 5000']);
+});
+
+test('whoever is told that patience is over finds the series late', t => {
+  t.after(() => mock.timers.reset());
+  mock.timers.enable({ apis: ['setTimeout'] });
+  let late: boolean | undefined;
+  const tries: ConnectSeries = new ConnectSeries({
+    retry: () => ({ attempts: 3, initialDelayMs: 1000, multiplier: 2, patienceMs: 5000 }),
+    again: () => undefined,
+    outOfPatience: () => {
+      late = tries.late;
+    },
+  });
+  tries.begin();
+  mock.timers.tick(5000);
+  assert.equal(late, true);
 });
 
 test('a series that ended is neither late nor heard of again', t => {
