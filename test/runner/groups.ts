@@ -34,12 +34,12 @@ async function realProgramsMissing(): Promise<string | undefined> {
 /** All groups. */
 export const groups: readonly Group[] = [
   { name: 'unit', files: ['unit/**'], concurrency: 2, minutes: 5 },
-  { name: 'smtp', files: ['smtp/**'], concurrency: 2, minutes: 5 },
+  { name: 'smtp', files: ['smtp/**', 'failover/**'], concurrency: 2, minutes: 10 },
   { name: 'clients', files: ['clients/**'], concurrency: 2, minutes: 5, missing: realProgramsMissing },
   { name: 'faults', files: ['faults/**'], concurrency: 2, minutes: 15 },
   {
     name: 'operator',
-    files: ['operator/**', 'kube/**', 'cluster/api-server.test.ts'],
+    files: ['operator/**', 'kube/**', 'chart/**', 'cluster/api-server.test.ts'],
     concurrency: 2,
     minutes: 10,
     missing: apiServerMissing,
