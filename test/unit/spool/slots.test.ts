@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { openSpool } from '../../../relay/spool/open.ts';
+import type { OpenSpool } from '../../../relay/spool/settings.ts';
+import { AbandonedSlots, type OpenIn, takeSlot } from '../../../relay/spool/slots.ts';
+
+const open: OpenIn = directory =>
+  openSpool({
+    directory,
+    maxMessageBytes: 1_000_000,
+    retention: { ageMs: 1e9, maxMessages: 1000, maxBytes: 1e9 },
+    now: Date.now,
+    emit: () => undefined,
+  });
+
+async function volume(t: TestContext): Promise<{ root: string; closing: (spool: OpenSpool) => void }> {
+  const root = await mkdtemp(join(tmpdir(), 'mailrelay-slots-'));
+  const spools: OpenSpool[] = [];
+  t.after(async () => {
+    await Promise.all(spools.map(spool => spool.close()));
+    await rm(root, { recursive: true, force: true });
+  });
+  return { root, closing: spool => spools.push(spool) };
+}
+
+async function putOne(spool: OpenSpool): Promise<string> {
+  const draft = spool.begin();
+  await draft.write(Buffer.from('Subject: hello\r\n\r\nhello\r\n'));
+  await draft.commit({
+    envelope: { sender: 'a@x.test', recipients: ['b@x.test'], eightBit: false, smtpUtf8: false },
+    receivedAt: Date.now(),
+  });
+  return draft.id;
+}
+
+test('each relay takes the first slot that nobody owns', async t => {
+  const { root, closing } = await volume(t);
+  const first = await takeSlot(root, open);
+  const second = await takeSlot(root, open);
+  closing(second.spool);
+  assert.deepEqual([first.name, second.name], ['slot-0', 'slot-1']);
+  await first.spool.close();
+  const third = await takeSlot(root, open);
+  closing(third.spool);
+  assert.equal(third.name, 'slot-0', 'a slot that was given back is taken again');
+});
+
+test('a slot with mail whose relay is gone is found and opened, its mail as it was', async t => {
+  const { root, closing } = await volume(t);
+  const own = await takeSlot(root, open);
+  const gone = await takeSlot(root, open);
+  closing(own.spool);
+  const id = await putOne(gone.spool);
+  await gone.spool.close();
+  const found = await new AbandonedSlots(root, open).next(new Set([own.name]));
+  assert.ok(found);
+  closing(found.spool);
+  assert.equal(found.name, gone.name);
+  assert.deepEqual(
+    (await found.spool.list({})).map(message => message.id),
+    [id],
+  );
+});
+
+test('slots that are owned, empty or not slots at all are left alone', async t => {
+  const { root, closing } = await volume(t);
+  const own = await takeSlot(root, open);
+  const owned = await takeSlot(root, open);
+  const empty = await takeSlot(root, open);
+  closing(own.spool);
+  closing(owned.spool);
+  await putOne(owned.spool);
+  await empty.spool.close();
+  const slots = new AbandonedSlots(root, open);
+  assert.equal(await slots.next(new Set([own.name])), undefined);
+  assert.equal(await slots.next(new Set([own.name])), undefined, 'nor on a second look');
+  assert.deepEqual((await readdir(root)).sort(), ['slot-0', 'slot-1', 'slot-2']);
+});
+
+test('an error other than being owned is told, not taken for an owner', async t => {
+  const { root } = await volume(t);
+  const broken: OpenIn = () => Promise.reject(new Error('EIO'));
+  await assert.rejects(takeSlot(root, broken), /EIO/);
+});
