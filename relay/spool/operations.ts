@@ -24,6 +24,7 @@ import {
 } from './protocol.ts';
 import type { Rows } from './rows.ts';
 import type { Settling } from './settling.ts';
+import { discard } from './transit.ts';
 import { Refusal } from './trouble.ts';
 
 /** Bodies handed out with one claim operation, in total. */
@@ -57,7 +58,12 @@ export class Operations {
       frees: FREES.has(op.op),
       bytes: bytesOf(op),
       run: () => this.#run(op, answer),
-      answer,
+      answer: outcome => {
+        // Answered once, when the batch is over for good: nobody asks for the data again.
+        if (op.op === 'chunk') discard(op.data);
+        else if (op.op === 'put' && op.body !== undefined) discard(op.body);
+        answer(outcome);
+      },
     };
   }
 

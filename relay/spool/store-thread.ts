@@ -13,6 +13,7 @@ import { type Recovered, recover } from './recovery.ts';
 import { Rows } from './rows.ts';
 import { ballastBytes, checkDatabase, openDatabase } from './schema.ts';
 import { Store } from './store.ts';
+import { transferable } from './transit.ts';
 import { describe, Refusal, troubleOf } from './trouble.ts';
 
 /** After an unclean end, files up to this size are checked whole before use: a quarter of a second. */
@@ -20,7 +21,7 @@ const CHECK_UP_TO_BYTES = 256 * 1024 * 1024;
 
 /** Serves the port until a request says close. `step` is for tests alone. */
 export async function runStore(port: MessagePort, options: StoreOptions, step?: StepHook): Promise<void> {
-  const report = (message: Report) => port.postMessage(message);
+  const report = (message: Report) => port.postMessage(message, transferable(message));
   let opened: Opened;
   try {
     opened = await open(options);
