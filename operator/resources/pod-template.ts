@@ -54,6 +54,7 @@ function container(spec: MailRelaySpec, { image }: BuildContext): Wire<V1Contain
     name: containerName,
     image: spec.image ?? image,
     ...(spec.imagePullPolicy !== undefined && { imagePullPolicy: spec.imagePullPolicy }),
+    command: ['mailrelay'],
     args: ['run', '--config', configFile],
     ports: [
       { name: 'smtp', containerPort: smtpPort, protocol: 'TCP' },
