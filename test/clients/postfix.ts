@@ -50,36 +50,28 @@ smtputf8_enable = yes
 `;
 }
 
-function masterCf({ startTls, implicitTls }: Place): string {
-  const open = ['cleanup', 'qmgr', 'flush'];
-  const service = (name: string, kind: string, command = name, wakeup = '-', limit = '-'): string =>
-    `${name} ${kind} ${kind === 'inet' || open.includes(name) ? 'n' : '-'} - n ${wakeup} ${limit} ${command}`;
-  return `${[
-    service(`127.0.0.1:${startTls}`, 'inet', 'smtpd -o smtpd_tls_security_level=encrypt'),
-    service(
-      `127.0.0.1:${implicitTls}`,
-      'inet',
-      'smtpd -o smtpd_tls_wrappermode=yes -o smtpd_tls_security_level=encrypt',
-    ),
-    service('cleanup', 'unix', 'cleanup', '-', '0'),
-    service('qmgr', 'unix', 'qmgr', '300', '1'),
-    service('tlsmgr', 'unix', 'tlsmgr', '1000?', '1'),
-    service('rewrite', 'unix', 'trivial-rewrite'),
-    service('bounce', 'unix', 'bounce', '-', '0'),
-    service('defer', 'unix', 'bounce', '-', '0'),
-    service('trace', 'unix', 'bounce', '-', '0'),
-    service('verify', 'unix', 'verify', '-', '1'),
-    service('flush', 'unix', 'flush', '1000?', '0'),
-    service('proxymap', 'unix'),
-    service('error', 'unix'),
-    service('retry', 'unix', 'error'),
-    service('discard', 'unix'),
-    'virtual unix - n n - - virtual',
-    service('anvil', 'unix', 'anvil', '-', '1'),
-    service('scache', 'unix', 'scache', '-', '1'),
-    'postlog unix-dgram n - n - 1 postlogd',
-  ].join('\n')}\n`;
-}
+/** master.cf: private, unprivileged, chroot, wake-up time, most processes, command. */
+const masterCf = ({ startTls, implicitTls }: Place): string => `
+127.0.0.1:${startTls} inet n - n - - smtpd -o smtpd_tls_security_level=encrypt
+127.0.0.1:${implicitTls} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes -o smtpd_tls_security_level=encrypt
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+flush unix n - n 1000? 0 flush
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+proxymap unix - - n - - proxymap
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+virtual unix - n n - - virtual
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+`;
 
 const QUEUES = [
   'incoming',

@@ -41,8 +41,12 @@ export function entryOf(
   };
 }
 
-/** Starts providers and relay; nothing stays behind when it rejects, or when it is disposed of. */
-export async function openRig(upstreams: readonly Upstream[], config: Json = {}): Promise<Rig> {
+/** Starts providers and relay, whose directory `fill` may add files to; nothing stays behind when it rejects, or when it is disposed of. */
+export async function openRig(
+  upstreams: readonly Upstream[],
+  config: Json = {},
+  fill: (directory: string) => Promise<void> = async () => undefined,
+): Promise<Rig> {
   const providers: RealProvider[] = [];
   let relay: RelayProcess | undefined;
   const dispose = async (): Promise<void> => {
@@ -53,6 +57,7 @@ export async function openRig(upstreams: readonly Upstream[], config: Json = {})
     for (const { kind, certificate } of upstreams) providers.push(await startReal(kind, certificate));
     const entries = upstreams.map((upstream, index) => entryOf(providers[index]!, upstream));
     relay = await RelayProcess.create({ providers: entries, config });
+    await fill(relay.directory);
     await relay.start();
     return { relay, providers, [Symbol.asyncDispose]: dispose };
   } catch (error) {

@@ -17,7 +17,7 @@ server=$!
 read -r _
 trap '' TERM
 kill -TERM 0
-(sleep 2; kill -KILL 0) &
+(sleep 0.5; kill -KILL 0) &
 wait $server
 kill -KILL 0
 `;
