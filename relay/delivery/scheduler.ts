@@ -48,6 +48,8 @@ export class Scheduler {
   /** Arrivals left to the backlog so far: tells whether one came while it was being read. */
   #leftBehind = 0;
   #drain: { readonly since: number; left: number } | undefined;
+  /** The clock was set back: messages are due later than any delay can make them. */
+  #putOff = false;
   #lookTimer: NodeJS.Timeout | undefined;
   #lookAt = Number.POSITIVE_INFINITY;
   #idle: (() => void) | undefined;
@@ -176,7 +178,15 @@ export class Scheduler {
     const limit = this.#ramp.size(this.#resendCeiling()) - this.#running.resend;
     const waiting = this.#deps.spool.counts().failed.messages > this.#running.resend;
     const query = { state: 'failed', dueBefore: now, limit: waiting ? limit : 0 } as const;
-    return this.#drain === undefined ? query : { ...query, triedBefore: this.#drain.since };
+    if (this.#drain !== undefined) return { ...query, triedBefore: this.#drain.since };
+    if (!this.#putOff) return query;
+    return { ...query, dueBefore: Number.MAX_SAFE_INTEGER, dueAfter: this.#latestDue(now) };
+  }
+
+  /** Nothing that failed by now can be due later. */
+  #latestDue(now: number): number {
+    const { maxDelayMs, jitter } = this.#deps.settings().resend;
+    return now + maxDelayMs * (1 + jitter) + LOOK_MS;
   }
 
   #resendCeiling(): number {
@@ -193,16 +203,19 @@ export class Scheduler {
       // Each message once, whatever the clock does meanwhile.
       if (count === 0 || this.#drain.left <= 0 || this.#resendCeiling() === 0) this.#drain = undefined;
     }
-    if (count < query.limit && this.#drain === undefined) await this.#armForNextDue();
+    if (count === query.limit || this.#drain !== undefined) return;
+    if (query.dueAfter !== undefined) this.#putOff = false;
+    await this.#armForNextDue();
   }
 
   async #armForNextDue(): Promise<void> {
     const due = await this.#deps.spool.nextDue('failed');
-    const now = this.#deps.now();
-    const { maxDelayMs, jitter } = this.#deps.settings().resend;
-    if (due !== undefined && due > now + maxDelayMs * (1 + jitter) + LOOK_MS)
-      this.drain('the clock was set back');
-    else if (due !== undefined) this.#lookAtMost(due);
+    if (due === undefined) return;
+    if (due <= this.#latestDue(this.#deps.now())) return this.#lookAtMost(due);
+    const { messages } = this.#deps.spool.counts().failed;
+    this.#deps.emit({ event: 'drain-started', reason: 'the clock was set back', messages });
+    this.#putOff = true;
+    this.#pump();
   }
 
   #lookAtMost(at: number): void {

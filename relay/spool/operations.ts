@@ -121,7 +121,7 @@ export class Operations {
     const { rows, claims, now } = this.#options;
     const candidates =
       op.triedBefore === undefined
-        ? rows.due(op.state, op.dueBefore)
+        ? rows.due(op.state, op.dueBefore, op.dueAfter)
         : rows.untried(op.state, op.triedBefore);
     let room = CLAIM_BODY_BYTES;
     return this.#unclaimed(candidates, op.limit).map(row => {

@@ -68,6 +68,7 @@ export interface ClaimOp {
   readonly state: number;
   readonly dueBefore: number;
   readonly triedBefore: number | undefined;
+  readonly dueAfter: number;
   readonly limit: number;
 }
 

@@ -158,9 +158,9 @@ export class Rows {
   }
 
   /** Rows of a state that are due, oldest due first; lazily, so that the reader decides how many. */
-  due(state: number, before: number): Iterable<Row> {
-    const sql = `SELECT ${ROW_COLUMNS} FROM message WHERE state = ? AND due_at <= ? ORDER BY due_at`;
-    return this.each(sql, state, before) as Iterable<Row>;
+  due(state: number, before: number, after: number): Iterable<Row> {
+    const sql = `SELECT ${ROW_COLUMNS} FROM message WHERE state = ? AND due_at <= ? AND due_at > ? ORDER BY due_at`;
+    return this.each(sql, state, before, after) as Iterable<Row>;
   }
 
   /**

@@ -54,6 +54,8 @@ export interface ClaimQuery {
    * with `ambiguous`) are left out until they are due.
    */
   readonly triedBefore?: number;
+  /** Only those due later than that: what a clock that was ahead has put off for too long. */
+  readonly dueAfter?: number;
   readonly limit: number;
 }
 

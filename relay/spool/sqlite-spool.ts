@@ -98,6 +98,7 @@ export class SqliteSpool implements OpenSpool {
       state: STATES.indexOf(query.state),
       dueBefore: query.dueBefore,
       triedBefore: query.triedBefore,
+      dueAfter: query.dueAfter ?? Number.MIN_SAFE_INTEGER,
       limit: query.limit,
     });
     return claimed.map(({ row, body }) => ({
