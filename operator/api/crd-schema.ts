@@ -4,7 +4,7 @@
  * propertyNames, additionalProperties: false: it prunes unknown fields by
  * itself) and says what zod cannot (number formats, int-or-string).
  */
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** The part of JSONSchemaProps that our schemas use. */
 export interface CrdNode {

@@ -4,7 +4,7 @@
  * rules and list types above all, goes with the field as zod metadata; crd.ts
  * turns it into the CRD.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { allowedWords, matching } from '../../relay/config/schema-fields.ts';
 
 /** A CEL rule and the sentence a person reads when it refuses, both as in x-kubernetes-validations. */

@@ -4,7 +4,7 @@
  * checked again, since objects may be older than a rule, together with what
  * the CRD cannot express. Pure; throws nothing.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { isTooWide, withPrefix } from '../../relay/config/networks.ts';
 import { problemsOf } from '../../relay/config/problems.ts';
 import { parseQuantity } from '../kube/quantity.ts';

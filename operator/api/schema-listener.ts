@@ -3,7 +3,7 @@
  * certificate and account in Secrets. What would make an open relay, or lock
  * everybody out, the API server refuses.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { defaultNetworks, isNetwork } from '../../relay/config/networks.ts';
 import { allowedWords } from '../../relay/config/schema-fields.ts';
 import { listenerAuthFields, listenerFields } from '../../relay/config/schema-listener.ts';

@@ -1,5 +1,5 @@
 /** What a MailRelay leaves for the Prometheus operator, where that is installed. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { flag, whole } from '../../relay/config/schema-fields.ts';
 import { labelMap } from './fields.ts';
 

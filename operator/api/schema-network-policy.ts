@@ -1,5 +1,5 @@
 /** Who may reach the pods of a MailRelay on the network: bounded forms of the core API's peers and selectors. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { choice, flag } from '../../relay/config/schema-fields.ts';
 import { atomicList, labelKey, labelMap, labelValue, withRules } from './fields.ts';
 import { network } from './schema-listener.ts';

@@ -2,7 +2,7 @@
  * One provider of a MailRelay: config.json's provider with its secrets in
  * Secrets of the same namespace instead of in the text or in files.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { allowedWords } from '../../relay/config/schema-fields.ts';
 import { providerFields, providerTlsFields } from '../../relay/config/schema-provider.ts';
 import { objectName, secretKey, withRules } from './fields.ts';

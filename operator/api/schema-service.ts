@@ -1,5 +1,5 @@
 /** How applications reach a MailRelay: the Service that bears its name. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { choice, matching, whole } from '../../relay/config/schema-fields.ts';
 import { annotationMap, listMap, withRules } from './fields.ts';
 

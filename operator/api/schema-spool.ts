@@ -1,5 +1,5 @@
 /** Where a MailRelay keeps the mail it has promised to send, and what may become of it. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { choice, whole } from '../../relay/config/schema-fields.ts';
 import { objectName, quantity, withRules } from './fields.ts';
 

@@ -1,5 +1,5 @@
 /** status of a MailRelay: what the operator reports. Coarse and rate-limited, so that a busy relay does not write without end. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { maxProviders } from '../../relay/config/schema.ts';
 import { choice, whole } from '../../relay/config/schema-fields.ts';
 import { listMap } from './fields.ts';

@@ -3,7 +3,7 @@
  * page, the TypeScript types and the operator's own check are made from it;
  * what it has in common with config.json comes from relay/config.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { maxProviders } from '../../relay/config/schema.ts';
 import { resendSchema, retrySchema } from '../../relay/config/schema-delivery.ts';
 import { flag, whole } from '../../relay/config/schema-fields.ts';

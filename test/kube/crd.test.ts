@@ -198,6 +198,44 @@ const rules: readonly RuleCase[] = [
     message: 'must be given with operator In and NotIn, and must be absent with Exists and DoesNotExist',
   },
   {
+    title: 'a toleration of any value has none',
+    accepted: [{ tolerations: [{ key: 'a', operator: 'Equal', value: 'b' }, { operator: 'Exists' }] }],
+    refused: [{ tolerations: [{ key: 'a', operator: 'Exists', value: 'b' }] }],
+    field: 'spec.tolerations[0].value',
+    message: 'must be absent with operator Exists',
+  },
+  {
+    title: 'a toleration of every taint says so',
+    accepted: [{ tolerations: [{ key: 'a' }] }],
+    refused: [{ tolerations: [{ effect: 'NoSchedule' }] }],
+    field: 'spec.tolerations[0].operator',
+    message: 'must be Exists where no key is given',
+  },
+  {
+    title: 'a toleration for a time is of NoExecute',
+    accepted: [{ tolerations: [{ key: 'a', effect: 'NoExecute', tolerationSeconds: 5 }] }],
+    refused: [
+      { tolerations: [{ key: 'a', tolerationSeconds: 5 }] },
+      { tolerations: [{ key: 'a', effect: 'NoSchedule', tolerationSeconds: 5 }] },
+    ],
+    field: 'spec.tolerations[0].tolerationSeconds',
+    message: 'must be absent unless effect is NoExecute',
+  },
+  {
+    title: 'a least number of domains needs a rule that holds',
+    accepted: [spreading({ whenUnsatisfiable: 'DoNotSchedule', minDomains: 2 })],
+    refused: [spreading({ minDomains: 2 })],
+    field: 'spec.topologySpreadConstraints[0].minDomains',
+    message: 'must be absent unless whenUnsatisfiable is DoNotSchedule',
+  },
+  {
+    title: 'pods are spread in one way at a time',
+    accepted: [spreading({}, { whenUnsatisfiable: 'DoNotSchedule' })],
+    refused: [spreading({}, { maxSkew: 3 })],
+    field: 'spec.topologySpreadConstraints',
+    message: 'must not have the same topologyKey and whenUnsatisfiable twice',
+  },
+  {
     title: 'labels of the operator are its own',
     accepted: [{ podLabels: { team: 'a', 'app.kubernetes.io/version': '1' } }],
     refused: [{ podLabels: { 'app.kubernetes.io/name': 'x' } }, { podLabels: { 'mailrelay.dev/x': 'y' } }],
@@ -217,6 +255,11 @@ const rules: readonly RuleCase[] = [
 function selecting(expression: object): MailRelaySpecInput {
   const from = [{ podSelector: { matchExpressions: [{ key: 'app', ...expression }] } }];
   return { networkPolicy: { from } } as MailRelaySpecInput;
+}
+
+function spreading(...constraints: readonly object[]): MailRelaySpecInput {
+  const base = { topologyKey: 'zone', whenUnsatisfiable: 'ScheduleAnyway' };
+  return { topologySpreadConstraints: constraints.map(one => ({ ...base, ...one })) } as MailRelaySpecInput;
 }
 
 /** Rules over two versions of an object. */
@@ -264,6 +307,9 @@ const transitions: readonly (RuleCase & { readonly from: MailRelaySpecInput })[]
     message: 'must not be smaller than before: a volume cannot shrink',
   },
 ];
+
+/** What concerns pods and network only: the API server refuses it once more where it ends up. */
+const placement = /networkPolicy|podLabels|podAnnotations|service|tolerations|topologySpread/;
 
 /** Bounds and forms: a value just outside each, and the words of the API server. */
 const bounds: readonly (readonly [refused: MailRelaySpecInput, expected: RegExp])[] = [
@@ -352,7 +398,7 @@ describe('MailRelay on a real API server', () => {
       for (const spec of rule.refused) {
         assertRefused(await refusal(tryOut(object(spec))), rule);
         // The operator says no less than the API server, about objects that are older than a rule.
-        if (!/networkPolicy|podLabels|podAnnotations|service/.test(rule.field)) {
+        if (!placement.test(rule.field)) {
           assert.ok(parseMailRelay(object(spec)).problems?.length, JSON.stringify(spec));
         }
       }
