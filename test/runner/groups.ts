@@ -31,6 +31,13 @@ async function realProgramsMissing(): Promise<string | undefined> {
   return absent.length === 0 ? undefined : `${absent.join(', ')} not found: run npm run test:setup as root`;
 }
 
+/** The API server takes what the chart renders; Prometheus reads its rules and runs its queries. */
+async function chartToolsMissing(): Promise<string | undefined> {
+  if (!(await onPath('go'))) return 'Go is missing, from which helm is built';
+  if (!(await onPath('promtool'))) return 'promtool is missing: run npm run test:setup as root';
+  return apiServerMissing();
+}
+
 /** All groups. */
 export const groups: readonly Group[] = [
   { name: 'unit', files: ['unit/**'], concurrency: 2, minutes: 5 },
@@ -44,6 +51,7 @@ export const groups: readonly Group[] = [
     minutes: 10,
     missing: apiServerMissing,
   },
+  { name: 'chart', files: ['chart/**'], concurrency: 2, minutes: 5, missing: chartToolsMissing },
   {
     name: 'e2e',
     files: ['e2e/**', 'cluster/**'],

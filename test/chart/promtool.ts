@@ -1,0 +1,62 @@
+/** promtool on rules: do they parse, and which alerts fire at which time. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { command } from '../cluster/process.ts';
+
+/** Files in a directory of their own for as long as `use` takes. */
+async function withFiles<T>(
+  files: Readonly<Record<string, unknown>>,
+  use: (directory: string) => Promise<T>,
+): Promise<T> {
+  const directory = await mkdtemp(join(tmpdir(), 'mailrelay-rules-'));
+  try {
+    for (const [name, content] of Object.entries(files)) {
+      await writeFile(join(directory, name), stringify(content, { lineWidth: 0 }));
+    }
+    return await use(directory);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/** Throws promtool's words when an expression does not parse. */
+export async function checkExpressions(expressions: readonly string[]): Promise<void> {
+  const rules = expressions.map((expr, index) => ({ record: `checked:${index}`, expr }));
+  await withFiles({ 'rules.yaml': { groups: [{ name: 'checked', rules }] } }, async directory => {
+    await command(['promtool', 'check', 'rules', '--lint=none', join(directory, 'rules.yaml')]);
+  });
+}
+
+/** Rule files as they are. Throws promtool's words. */
+export async function checkRuleFiles(files: readonly string[]): Promise<void> {
+  await command(['promtool', 'check', 'rules', '--lint-fatal', ...files]);
+}
+
+export type RuleTest = {
+  readonly name: string;
+  readonly series: Readonly<Record<string, string>>;
+  /** In minutes. */
+  readonly at: number;
+  readonly query: string;
+  /** What the query gives: series as text. */
+  readonly gives: readonly { readonly labels: string; readonly value: number }[];
+};
+
+/** Runs all `tests` on the groups of rules. Throws promtool's words when one gives something else. */
+export async function testRules(groups: readonly object[], tests: readonly RuleTest[]): Promise<void> {
+  const test = {
+    rule_files: ['rules.yaml'],
+    evaluation_interval: '1m',
+    tests: tests.map(({ name, series, at, query, gives }) => ({
+      name,
+      interval: '1m',
+      input_series: Object.entries(series).map(([each, values]) => ({ series: each, values })),
+      promql_expr_test: [{ expr: query, eval_time: `${at}m`, exp_samples: gives }],
+    })),
+  };
+  await withFiles({ 'rules.yaml': { groups }, 'test.yaml': test }, async directory => {
+    await command(['promtool', 'test', 'rules', join(directory, 'test.yaml')]);
+  });
+}
