@@ -8,6 +8,7 @@ import { chmod, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import process from 'node:process';
 import { build } from 'esbuild';
+import packageJson from './package.json' with { type: 'json' };
 
 const root = import.meta.dirname;
 const dist = resolve(process.argv[2] ?? join(root, 'dist'));
@@ -23,6 +24,9 @@ const entryPoints = {
 const requireForBundled =
   "import { createRequire as bundledRequire } from 'node:module'; const require = bundledRequire(import.meta.url);";
 
+/** Flags that `npm start` gives Node.js: the programs carry them in their first line. */
+const nodeFlags = packageJson.scripts.start.split(' ').filter(word => word.startsWith('--'));
+
 await rm(dist, { recursive: true, force: true });
 await build({
   entryPoints,
@@ -32,7 +36,7 @@ await build({
   format: 'esm',
   target: 'node24',
   mainFields: ['module', 'main'], // jsonc-parser's main cannot be bundled
-  banner: { js: `#!/usr/bin/env node\n${requireForBundled}` },
+  banner: { js: `#!/usr/bin/env -S node ${nodeFlags.join(' ')}\n${requireForBundled}` },
   legalComments: 'linked',
   logLevel: 'warning',
 });

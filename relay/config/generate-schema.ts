@@ -4,7 +4,7 @@
  * nothing and exits 1 when either differs from what it would write.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { z } from 'zod';
+import * as z from 'zod';
 import { keyTable, type SchemaNode } from './key-table.ts';
 import { configSchema } from './schema.ts';
 

@@ -3,7 +3,7 @@
  * and what is allowed. Values of secrets are never shown, nor user names,
  * nor the part of a text before an @.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { nearest } from './nearest.ts';
 import { allowedWords } from './schema-fields.ts';
 

@@ -2,7 +2,7 @@
  * How tries, resends and the meaning of replies are written in config.json.
  * The operator uses the same groups in the MailRelay resource.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ReplyMeaning } from './config.ts';
 import { choice, flag, fraction, matching, text, whole } from './schema-fields.ts';
 

@@ -3,7 +3,7 @@
  * how fast. Host and port stand at the top level (smtpHost, smtpPort), where
  * the original program has them.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { defaultNetworks, isNetwork } from './networks.ts';
 import { allowedWords, choice, flag, host, whole } from './schema-fields.ts';
 import { credentialFields, filePath } from './schema-provider.ts';

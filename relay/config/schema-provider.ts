@@ -3,7 +3,7 @@
  * providers of the MailRelay resource from the same pieces; where a secret or
  * a certificate comes from is all that differs there.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { choice, flag, fraction, host, matching, optionalText, text, whole } from './schema-fields.ts';
 
 /** TLS options that do not name a file. */

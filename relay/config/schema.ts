@@ -3,7 +3,7 @@
  * keys, their bounds, defaults and meaning. The JSON Schema for editors, the
  * table in docs/configuration.md and the MailRelay resource are made from it.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { replyRuleSchema, resendSchema, retrySchema } from './schema-delivery.ts';
 import {
   allowedWords,

@@ -1,7 +1,6 @@
 /** `mailrelay convert`: prints the manifests that say what a config.json says. */
 import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError } from 'commander';
-import { stringify } from 'yaml';
 import { decodeConfig, type JsonObject, readConfigText } from '../../config/read.ts';
 import { loadConfig } from '../../config/watch.ts';
 import { convert } from '../convert.ts';
@@ -22,7 +21,9 @@ export function convertCommand(program: Command, terminal: Terminal): void {
     .option('--config <file>', 'configuration', defaultConfig)
     .option('--name <name>', 'name of the MailRelay', label, 'mail')
     .option('--namespace <namespace>', 'its namespace (default: that of kubectl)', namespaceName)
-    .action(({ config: path, ...target }: ConvertOptions) => {
+    .action(async ({ config: path, ...target }: ConvertOptions) => {
+      // Loaded here alone: a running relay has no use for it and would carry its 9 MB.
+      const { stringify } = await import('yaml');
       const config = loadConfig(path, terminal.env);
       const file = readConfigText(decodeConfig(readFileSync(path))) as JsonObject;
       const { manifests, warnings } = convert({ file, config }, target);
