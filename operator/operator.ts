@@ -12,6 +12,7 @@ import { createClient } from './kube/client.ts';
 import { systemClock } from './kube/clock.ts';
 import { loadConnection } from './kube/connection.ts';
 import { createEventRecorder, type EventRecorder } from './kube/events.ts';
+import type { InformerFault } from './kube/informer.ts';
 import { createLeaderElection, type LeaderElection } from './kube/lease.ts';
 import { createKubeMetrics, type KubeMetrics } from './kube/metrics.ts';
 import type { KubeClient } from './kube/resource.ts';
@@ -23,7 +24,7 @@ import { type Probes, serveProbes } from './probes.ts';
 import { Caches } from './reconcile/caches.ts';
 import { PodReports } from './reconcile/pod-reports.ts';
 import { Reconciler } from './reconcile/reconciler.ts';
-import { fetchRelayStatus } from './reconcile/relay-status.ts';
+import { fetchRelayStatus, type RelayStatus } from './reconcile/relay-status.ts';
 import { SecretFactsCache } from './reconcile/secret-facts.ts';
 import { serviceMonitors } from './resources/kinds.ts';
 import { connectTriggers, resync } from './triggers.ts';
@@ -35,6 +36,8 @@ const STALE_WATCH_MS = 10 * 60_000;
 /** Renewal is due every 2 s and must succeed within 10 s; see lease.ts. */
 const STALE_LEASE_MS = 30_000;
 const DRAIN_MS = 20_000;
+
+type Ask = (ip: string) => Promise<RelayStatus>;
 
 export class Operator {
   readonly #options: OperatorOptions;
@@ -67,7 +70,7 @@ export class Operator {
       onDropped: why => metrics.onEventDropped(why),
     });
     this.#reports = new PodReports({
-      ask: fetchRelayStatus,
+      ask: ip => parts.ask(ip),
       clock: systemClock,
       onNews: relay => this.#queue.add(relay, 'low'),
     });
@@ -82,9 +85,16 @@ export class Operator {
     });
   }
 
-  /** Connects, watches, and works as soon as it leads. `onLost`: the lease was lost, the process must end. */
-  static async start(options: OperatorOptions, onLost: () => void): Promise<Operator> {
-    const parts = await connect(options);
+  /**
+   * Connects, watches, and works as soon as it leads. `onLost`: the lease was lost, the process must end.
+   * `ask` reads /status of the pod at an address.
+   */
+  static async start(
+    options: OperatorOptions,
+    onLost: () => void,
+    ask: Ask = fetchRelayStatus,
+  ): Promise<Operator> {
+    const parts = { ...(await connect(options)), ask };
     const operator = new Operator(options, parts, onLost);
     operator.#probes = await operator.#serve(parts.registry);
     await operator.#caches.start();
@@ -203,9 +213,10 @@ interface Parts {
   readonly transport: Transport;
   readonly client: KubeClient;
   readonly caches: Caches;
+  readonly ask: Ask;
 }
 
-async function connect(options: OperatorOptions): Promise<Parts> {
+async function connect(options: OperatorOptions): Promise<Omit<Parts, 'ask'>> {
   const log = pino({ level: options.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime });
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -220,7 +231,9 @@ async function connect(options: OperatorOptions): Promise<Parts> {
   });
   const client = createClient(transport);
   const monitoring = await client.serves(serviceMonitors);
-  const caches = new Caches({ client, namespaces, selector, monitoring, metrics });
+  const onFault = (kind: string, { during, error, retryInMs }: InformerFault): void =>
+    log.warn({ kind, during, retryInMs, error: error.message }, 'cache');
+  const caches = new Caches({ client, namespaces, selector, monitoring, metrics, onFault });
   return { log, registry, metrics, transport, client, caches };
 }
 

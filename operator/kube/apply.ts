@@ -69,7 +69,8 @@ export type ApplyOutcome<T> =
 export interface Applier {
   /**
    * Makes `live` (from a cache, undefined = absent) what `wanted` says; writes only when it must. Throws ApiError,
-   * ConnectionError, NotLeaderError. Give the answer to the informer's `observe`, so that the next look sees it.
+   * ConnectionError, NotLeaderError; a conflict when there is an object although `live` is undefined, or another
+   * one than `live`: neither is touched. Give the answer to the informer's `observe`, so that the next look sees it.
    */
   apply<T extends KubeObject>(
     resource: Resource<T>,
@@ -85,6 +86,8 @@ export function createApplier(options: ApplierOptions): Applier {
   return new ServerSideApplier(options);
 }
 
+/** etcd's first revision, written before there was an API server. */
+const neverAVersion = '1';
 /** Stubborn fields remembered; more than a program with a few kinds can have. */
 const stubbornKept = 1_000;
 
@@ -112,7 +115,7 @@ class ServerSideApplier implements Applier {
     );
     if (live && !difference) return { outcome: 'unchanged', object: live };
     this.#guard();
-    const manifest = withAnnotation(wanted, hashAnnotation, manifestHash(wanted));
+    const manifest = onlyTo(live, withAnnotation(wanted, hashAnnotation, manifestHash(wanted)));
     const object = await client.apply(resource, manifest, { fieldManager, signal });
     this.#noteStubborn(resource, wanted, object);
     return { outcome: live ? 'updated' : 'created', object, difference: difference ?? { kind: 'missing' } };
@@ -138,6 +141,15 @@ class ServerSideApplier implements Applier {
 
 function stubbornKey(resource: Resource, { path, wanted, live }: FieldDifference): string {
   return JSON.stringify([resource.kind, path, wanted, live]);
+}
+
+/**
+ * The server applies it to exactly that object, or to none: an object with another uid is a conflict, and with a
+ * resourceVersion that no object has any object is one, while a missing object is created. Saves a read before.
+ */
+function onlyTo<T extends KubeObject>(live: T | undefined, manifest: T): T {
+  const condition = live ? { uid: live.metadata.uid ?? '' } : { resourceVersion: neverAVersion };
+  return { ...manifest, metadata: { ...manifest.metadata, ...condition } };
 }
 
 function withAnnotation<T extends KubeObject>(object: T, name: string, value: string): T {

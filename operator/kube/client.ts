@@ -55,8 +55,8 @@ class TransportClient implements KubeClient {
     }
   }
 
-  list<T extends KubeObject>(resource: Resource<T>, options: ListOptions = {}): Promise<ObjectList<T>> {
-    return this.transport.request<ObjectList<T>>({
+  async list<T extends KubeObject>(resource: Resource<T>, options: ListOptions = {}): Promise<ObjectList<T>> {
+    const page = await this.transport.request<Omit<ObjectList<T>, 'items'> & { items: T[] | null }>({
       ...common(resource, 'list', options),
       method: 'GET',
       path: collectionPath(resource, options.namespace),
@@ -71,6 +71,8 @@ class TransportClient implements KubeClient {
       ...(options.metadataOnly && { accept: partialList }),
       ...(options.retries !== undefined && { retries: options.retries }),
     });
+    // An empty list of metadata comes as null; anything else that is no list is for the caller to find.
+    return page.items === null ? { ...page, items: [] } : { ...page, items: page.items };
   }
 
   create<T extends KubeObject>(resource: Resource<T>, object: T, options: WriteOptions = {}): Promise<T> {

@@ -5,7 +5,7 @@
  */
 import type { MailRelay } from '../api/mail-relay.ts';
 import { annotations, kind, labels } from '../api/names.ts';
-import { ApiError } from '../kube/api-error.ts';
+import { ApiError, isConflict } from '../kube/api-error.ts';
 import { type Applier, needsApply } from '../kube/apply.ts';
 import type { KubeObject } from '../kube/object.ts';
 import type { KubeClient, Resource } from '../kube/resource.ts';
@@ -72,15 +72,27 @@ async function applyOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Pro
     if (cached !== undefined && isOurs(relay, cached)) await deps.applier.remove(resource, cached);
     return undefined;
   }
-  const live = cached ?? (await deps.client.find(resource, ref));
-  if (live !== undefined && !isOurs(relay, live)) return notOurs(relay, resource, live);
+  if (cached !== undefined && !isOurs(relay, cached)) return notOurs(relay, resource, cached);
   try {
-    const { object } = await deps.applier.apply(resource, manifest, live);
-    cache.observe(object);
+    const { object, outcome } = await deps.applier.apply(resource, manifest, cached);
+    if (outcome !== 'unchanged') cache.observe(object);
     return undefined;
   } catch (error) {
+    if (isConflict(error)) return unexpected(relay, child, deps);
     return obstacleOf(error, resource, name);
   }
+}
+
+/** There is an object that the cache does not show: it is somebody else's, or the cache is behind. */
+async function unexpected(
+  relay: MailRelay,
+  { resource, name }: Child,
+  { client, caches }: ChildrenDeps,
+): Promise<Obstacle | undefined> {
+  const live = await client.find(resource, { name, namespace: relay.namespace });
+  if (live !== undefined && !isOurs(relay, live)) return notOurs(relay, resource, live);
+  if (live !== undefined) caches.of(resource)?.observe(live);
+  throw new TryAgainError(`${resource.kind} ${name} has changed meanwhile`);
 }
 
 /** It has this MailRelay as its controller, or is a volume kept for it. */

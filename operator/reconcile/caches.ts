@@ -3,7 +3,7 @@
 import { type MailRelayObject, mailRelays } from '../api/mail-relay.ts';
 import { fieldManager, labels } from '../api/names.ts';
 import { parseMailRelay } from '../api/parse.ts';
-import { createInformer, type Informer, type InformerOptions } from '../kube/informer.ts';
+import { createInformer, type Informer, type InformerFault, type InformerOptions } from '../kube/informer.ts';
 import type { KubeMetrics } from '../kube/metrics.ts';
 import { type KubeObject, keyOf } from '../kube/object.ts';
 import { defineResource, type KubeClient, type Resource } from '../kube/resource.ts';
@@ -53,6 +53,8 @@ export interface CachesOptions {
   /** The monitoring kinds are served. */
   readonly monitoring: boolean;
   readonly metrics: KubeMetrics;
+  /** A kind could not be listed or watched for the moment. */
+  readonly onFault?: (kind: string, fault: InformerFault) => void;
 }
 
 export class Caches {
@@ -111,11 +113,16 @@ export class Caches {
 
   #make<T extends KubeObject>(resource: Resource<T>, more: Partial<InformerOptions<T>>): Informer<T> {
     const { client, namespaces, metrics } = this.#options;
+    const hooks = metrics.informerHooks<T>(resource.kind);
     return createInformer<T>({
       client,
       resource,
       ...(namespaces !== undefined && { namespaces }),
-      ...metrics.informerHooks<T>(resource.kind),
+      ...hooks,
+      onFault: fault => {
+        hooks.onFault?.(fault);
+        this.#options.onFault?.(resource.kind, fault);
+      },
       ...more,
     });
   }

@@ -53,6 +53,9 @@ const DRAIN_LOOK_MS = 2000;
 /** What waits for a cache or for a predecessor to go. */
 const SOON_MS = 1000;
 
+/** An object in the way is not watched, and a quota is raised without a word: somebody may have mended it. */
+const OBSTACLE_LOOK_MS = 30_000;
+
 type Draft = { -readonly [K in keyof Observation]: Observation[K] };
 
 export class Reconciler {
@@ -101,6 +104,7 @@ export class Reconciler {
     return soonest(
       wait,
       seen.scale !== undefined && seen.scale.draining.length > 0 ? DRAIN_LOOK_MS : undefined,
+      seen.obstacles.length > 0 ? OBSTACLE_LOOK_MS : undefined,
     );
   }
 
