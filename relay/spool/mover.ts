@@ -53,6 +53,9 @@ export class Mover {
   readonly #options: MoverOptions;
   #moves: Move[] = [];
   #removals: Removal[] = [];
+  /** The group at work. */
+  #moving: readonly Move[] = [];
+  #removing: readonly Removal[] = [];
   #running: Promise<void> | undefined;
   readonly #idle: (() => void)[] = [];
   #stopped = false;
@@ -93,14 +96,22 @@ export class Mover {
     } catch (error) {
       this.#stopped = true;
       this.#options.failed(error);
+      this.#giveUp(error);
     }
     this.#running = undefined;
     for (const then of this.#idle.splice(0)) then();
   }
 
+  /** Everyone is told: who waits for an answer must not wait for ever. */
+  #giveUp(problem: unknown): void {
+    for (const move of [...this.#moving, ...this.#moves.splice(0)]) move.done(move.from, problem);
+    for (const removal of [...this.#removing, ...this.#removals.splice(0)]) removal.done(false);
+  }
+
   async #moveGroup(): Promise<void> {
     const group = cutGroup(this.#moves);
     if (group.length === 0) return;
+    this.#moving = group;
     const problems = await inParallel(group, move => this.#moveOne(move));
     const touched = new Set<Place>();
     for (const [index, move] of group.entries()) {
@@ -110,6 +121,7 @@ export class Mover {
     }
     await this.#sync(touched);
     this.#options.step?.('directory-synced');
+    this.#moving = [];
     for (const [index, move] of group.entries()) {
       const problem = problems[index];
       move.done(problem === undefined ? move.to : move.from, problem);
@@ -140,12 +152,14 @@ export class Mover {
   async #removeGroup(): Promise<void> {
     const group = this.#removals.splice(0, GROUP_FILES);
     if (group.length === 0) return;
+    this.#removing = group;
     const problems = await inParallel(group, removal =>
       removeBody(bodyPath(this.#options.directory, removal.place, removal.id)),
     );
     this.#options.step?.('file-unlinked');
     await this.#sync(new Set(group.map(removal => removal.place)));
     this.#options.step?.('unlink-synced');
+    this.#removing = [];
     for (const [index, removal] of group.entries()) removal.done(problems[index] === undefined);
   }
 

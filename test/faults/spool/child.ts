@@ -107,8 +107,11 @@ if (what === 'flood') {
   const { SPOOL_WAIT = '' } = process.env;
   while (SPOOL_WAIT !== '' && !existsSync(SPOOL_WAIT)) await new Promise(resolve => setTimeout(resolve, 10));
   writeFileSync(arm, '');
-  await WORK[what]?.(id);
-  say('done');
+  const refused = await WORK[what]?.(id).then(
+    () => undefined,
+    error => `refused ${error.kind} ${error.message}`,
+  );
+  say(refused ?? 'done');
   await spool.close();
-  process.exit(0);
+  process.exit(refused === undefined ? 0 : 3);
 }
