@@ -71,6 +71,8 @@ export class Settling {
     const [n, id, , from, , , , size] = row;
     // Until the file is there nobody else may touch the message.
     claims.take(id, claims.since(id) ?? now());
+    // What a round achieved is on disk before its file is begun: a crash meanwhile must not send it twice.
+    if (triesMessage(op)) rows.setRecipients(op.id, op.recipients);
     batch.afterCommit(() => {
       mover.move({
         id,
@@ -121,7 +123,8 @@ export class Settling {
       bytes: 0,
       run: () => this.#conclude(op, row, lost ? NOWHERE : move.place),
       answer: outcome => {
-        if ('kind' in outcome) this.#options.claims.end(op.id);
+        // A round keeps its claim: it tries again, or releases it.
+        if ('kind' in outcome && !triesMessage(op)) this.#options.claims.end(op.id);
         reply(outcome);
       },
     });

@@ -8,10 +8,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import type { MessageId } from '../../../relay/spool/message.ts';
+import type { MessageId, Recipient } from '../../../relay/spool/message.ts';
 import { type OpenSpool, openSpool } from '../../../relay/spool/open.ts';
 import type { RelayEvent } from '../../../relay/telemetry/events.ts';
-import { bodyOf, namesIn, text } from '../../unit/spool/fixture.ts';
+import { bodyOf, namesIn, over, pending, text } from '../../unit/spool/fixture.ts';
 import { run } from './process.ts';
 
 async function place(t: TestContext): Promise<string> {
@@ -89,6 +89,14 @@ const CASES: readonly [what: string, step: string, after: readonly string[]][] =
   ['remove-of-dead', 'file-unlinked', []],
 ];
 
+/** What each recipient got is on disk before the body begins to move: nobody who was delivered to is sent to again. */
+const KEEPS: Readonly<Record<string, readonly Recipient[]>> = {
+  failed: pending,
+  'failed-large': pending,
+  dead: over,
+  'dead-of-failed': over,
+};
+
 describe('a crash right after a step', { concurrency: 2 }, () => {
   for (const [what, step, after] of CASES) {
     test(`${what}, ${step}: ${after.join(' and ') || 'nothing'} remains`, async t => {
@@ -104,6 +112,7 @@ describe('a crash right after a step', { concurrency: 2 }, () => {
         after,
       );
       await assertOrder(spool, directory);
+      if (KEEPS[what] !== undefined) assert.deepEqual(messages[0]?.recipients, KEEPS[what]);
       assert.ok(events.some(event => event.event === 'spool-recovered'));
       assert.ok(!events.some(event => event.event === 'spool-quarantined' || event.event === 'message-dead'));
       const counts = spool.counts();
