@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { describe, mock, type TestContext, test } from 'node:test';
+import { HealthWatch, type ProbeResult } from '../../../relay/delivery/health-watch.ts';
+import { judge, type Verdict } from '../../../relay/delivery/verdict.ts';
+import type { RelayEvent } from '../../../relay/telemetry/events.ts';
+
+const judged = (stage: 'connect' | 'auth', code?: number): Verdict =>
+  judge(
+    code === undefined
+      ? { stage, fault: 'lost', message: '' }
+      : { stage, fault: 'reply', reply: { code, text: '' }, message: '' },
+    { acceptedBefore: 0 },
+    [],
+  );
+const lost = judged('connect');
+const wrongPassword = judged('auth', 535);
+const throttled = judged('auth', 454);
+
+function watching(t: TestContext, results: ProbeResult[] = []) {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 0 });
+  t.after(() => mock.timers.reset());
+  const events: RelayEvent[] = [];
+  const changes: string[] = [];
+  let logins = 0;
+  const watch = new HealthWatch({
+    provider: 'p',
+    now: () => Date.now(),
+    random: () => 0.5,
+    emit: event => events.push(event),
+    login: async () => {
+      logins += 1;
+      return results.shift();
+    },
+    changed: (was, is) => changes.push(`${was.kind} to ${is.kind}`),
+  });
+  const tick = async (ms: number): Promise<void> => {
+    mock.timers.tick(ms);
+    await new Promise(resolve => setImmediate(resolve));
+  };
+  return { watch, events, changes, tick, logins: () => logins };
+}
+
+describe('the health of a provider over time', () => {
+  test('three failures in a row open it, a success between starts the count again', t => {
+    const { watch, changes } = watching(t);
+    watch.failed(lost, 'x');
+    watch.failed(lost, 'x');
+    watch.succeeded();
+    watch.failed(lost, 'x');
+    watch.failed(lost, 'x');
+    assert.equal(watch.usable, true);
+    watch.failed(lost, 'x');
+    assert.equal(watch.usable, false);
+    assert.deepEqual(changes, ['closed to open']);
+  });
+
+  test('open: probed after 5 s, then 10 s, and closed by the first probe that works', async t => {
+    const failure = { verdict: lost, message: 'still down' };
+    const { watch, events, changes, tick, logins } = watching(t, [failure, undefined]);
+    for (let count = 0; count < 3; count++) watch.failed(lost, 'x');
+    await tick(4999);
+    assert.equal(logins(), 0);
+    await tick(1);
+    assert.equal(logins(), 1);
+    await tick(10_000);
+    assert.deepEqual(changes, ['closed to open', 'open to closed']);
+    assert.deepEqual(
+      events.map(event => (event.event === 'provider-probe' ? [event.ok, event.nextInMs] : [])),
+      [
+        [false, 10_000],
+        [true, undefined],
+      ],
+    );
+    assert.equal(watch.usable, true);
+  });
+
+  test('suspended: one probe after ten minutes, and a transaction on an old connection does not end it', async t => {
+    const { watch, tick, logins } = watching(t, [{ verdict: wrongPassword, message: 'no' }]);
+    watch.failed(wrongPassword, 'no');
+    watch.succeeded();
+    assert.equal(watch.health.kind, 'suspended');
+    await tick(599_999);
+    assert.equal(logins(), 0);
+    await tick(1);
+    assert.equal(logins(), 1);
+    assert.equal(watch.health.kind, 'suspended');
+  });
+
+  test('cooling: usable again by itself when the time is over, without a login', async t => {
+    const { watch, changes, tick, logins } = watching(t);
+    watch.failed(throttled, 'slow down');
+    assert.equal(watch.usable, false);
+    await tick(60_000);
+    assert.equal(watch.usable, true);
+    assert.deepEqual(changes, ['closed to cooling', 'cooling to closed']);
+    assert.equal(logins(), 0);
+  });
+
+  test('an open one whose probe meets a wrong password is suspended', async t => {
+    const { watch, changes, tick } = watching(t, [{ verdict: wrongPassword, message: 'no' }]);
+    for (let count = 0; count < 3; count++) watch.failed(lost, 'x');
+    await tick(5000);
+    assert.deepEqual(changes, ['closed to open', 'open to suspended']);
+  });
+
+  test('stopped: no probe comes any more, and nothing is told', async t => {
+    const { watch, events, changes, tick, logins } = watching(t);
+    for (let count = 0; count < 3; count++) watch.failed(lost, 'x');
+    watch.stop();
+    await tick(600_000);
+    assert.equal(logins(), 0);
+    assert.deepEqual([changes.length, events.length], [1, 0]);
+  });
+
+  test('a probe asked for by hand says why the login failed', async t => {
+    const { watch } = watching(t, [{ verdict: lost, message: 'connect: refused' }, undefined]);
+    assert.equal(await watch.probe(), 'connect: refused');
+    assert.equal(await watch.probe(), undefined);
+  });
+});

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { ProviderConfig } from '../../../relay/config/config.ts';
+import { ProviderSet } from '../../../relay/delivery/provider-set.ts';
+import { providerConfig } from '../../smtp/provider-config.ts';
+import { FakeSession, openFailure, surroundings } from './fake-session.ts';
+
+const config = (name: string, more: Partial<ProviderConfig> = {}): ProviderConfig => ({
+  ...providerConfig({ host: `${name}.test`, port: 25 }),
+  name,
+  ...more,
+});
+
+function setOf(down: Set<string> = new Set()) {
+  const around = surroundings(({ name }) => {
+    if (down.has(name)) throw openFailure({ stage: 'connect', fault: 'lost' });
+    return new FakeSession();
+  });
+  const recovered: string[] = [];
+  const set = new ProviderSet({ ...around.deps, recovered: ({ name }) => recovered.push(name) });
+  const states = () => set.status().map(({ name, state }) => `${name} ${state}`);
+  const open = async (name: string) => {
+    down.add(name);
+    const provider = set.all.find(one => one.name === name);
+    await provider?.acquire('fresh', () => false);
+  };
+  return { set, events: around.events, recovered, states, open, down };
+}
+
+describe('the providers at work', () => {
+  test('the first usable one is active, later ones stand by, each with its reason', async () => {
+    const { set, states, open } = setOf();
+    set.configure([config('a'), config('b'), config('c', { misconfigured: 'password file missing' })]);
+    assert.deepEqual(states(), ['a active', 'b standby', 'c misconfigured']);
+    await open('a');
+    assert.deepEqual(states(), ['a failing', 'b active', 'c misconfigured']);
+    const [a, b, c] = set.status();
+    assert.deepEqual([a?.reason, b?.reason, c?.reason], ['NetworkFailure', 'Usable', 'Misconfigured']);
+    set.destroy();
+  });
+
+  test('every change of state is told once, with what it was', async () => {
+    const { set, events, open } = setOf();
+    set.configure([config('a'), config('b')]);
+    await open('a');
+    const told = events.flatMap(event =>
+      event.event === 'provider-state' ? [`${event.provider} ${event.previous} ${event.state}`] : [],
+    );
+    assert.deepEqual(told, ['a active failing', 'b standby active']);
+    set.destroy();
+  });
+
+  test('a reload keeps those that did not change, with their connections and health', async () => {
+    const { set, open } = setOf();
+    set.configure([config('a'), config('b')]);
+    await open('a');
+    const [a, b] = set.all;
+    const changed = set.configure([config('a'), config('b', { priority: 5 }), config('c')]);
+    assert.equal(changed, true);
+    assert.equal(set.all[0], a);
+    assert.equal(set.all[0]?.health.kind, 'open');
+    assert.notEqual(set.all[1], b);
+    assert.equal((await b?.acquire('fresh', () => false))?.kind, 'replaced');
+    set.destroy();
+  });
+
+  test('a reload of the same says that nothing changed; another order is a change', () => {
+    const { set } = setOf();
+    assert.equal(set.configure([config('a'), config('b')]), true);
+    assert.equal(set.configure([config('a'), config('b')]), false);
+    const [a, b] = set.all;
+    assert.equal(set.configure([config('b'), config('a')]), true);
+    assert.deepEqual(set.all, [b, a]);
+    assert.equal(set.configure([config('b')]), true);
+    set.destroy();
+  });
+
+  test('a provider whose credentials changed forgets that the old ones were refused', async () => {
+    const { set, states, down } = setOf();
+    down.add('a');
+    set.configure([config('a')]);
+    await set.verify();
+    set.configure([config('a', { credentials: { username: 'u', password: 'p' } })]);
+    assert.deepEqual(states(), ['a active']);
+    set.destroy();
+  });
+
+  test('who is back is said, so that waiting mail can go', async () => {
+    const { set, recovered, open, down } = setOf();
+    set.configure([config('a')]);
+    await open('a');
+    down.clear();
+    await set.verify();
+    assert.deepEqual(recovered, ['a']);
+    set.destroy();
+  });
+
+  test('verify names the failure of each, of misconfigured ones without connecting', async () => {
+    const { set, down } = setOf();
+    down.add('b');
+    set.configure([config('a'), config('b'), config('c', { misconfigured: 'password file missing' })]);
+    assert.deepEqual(await set.verify(), [
+      { provider: 'a' },
+      { provider: 'b', error: 'connect: as scripted' },
+      { provider: 'c', error: 'password file missing' },
+    ]);
+    set.destroy();
+  });
+});

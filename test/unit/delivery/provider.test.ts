@@ -1,0 +1,243 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { type Grant, Provider } from '../../../relay/delivery/provider.ts';
+import { judge } from '../../../relay/delivery/verdict.ts';
+import { providerConfig } from '../../smtp/provider-config.ts';
+import { gate, until } from '../../smtp/wait.ts';
+import { FakeSession, openFailure, surroundings } from './fake-session.ts';
+
+const config = providerConfig({ host: 'p.test', port: 25 }, { name: 'p', limits: { maxConnections: 4 } });
+const nowhereElse = (): boolean => false;
+const refused = openFailure({ stage: 'connect', fault: 'lost' });
+const tooMany = openFailure({
+  stage: 'greeting',
+  fault: 'reply',
+  reply: { code: 421, text: 'too many connections' },
+});
+const wrongPassword = openFailure({ stage: 'auth', fault: 'reply', reply: { code: 535, text: 'no' } });
+
+type Granted = Extract<Grant, { kind: 'granted' }>;
+
+async function granted(provider: Provider, lane: 'fresh' | 'resend' = 'fresh'): Promise<Granted> {
+  const grant = await provider.acquire(lane, nowhereElse);
+  assert.equal(grant.kind, 'granted');
+  return grant as Granted;
+}
+
+describe('connections of a provider', { concurrency: true }, () => {
+  test('are opened when needed, given back, and used again', async () => {
+    const { deps, sessions } = surroundings();
+    const provider = new Provider(config, deps);
+    const first = await granted(provider);
+    first.release();
+    const second = await granted(provider);
+    assert.equal(second.session, first.session);
+    assert.equal(sessions.length, 1);
+    provider.destroy();
+  });
+
+  test('are opened one at a time until the first works, and never more than maxConnections', async () => {
+    const held = gate();
+    let together = 0;
+    let most = 0;
+    const { deps, sessions } = surroundings(async () => {
+      together += 1;
+      most = Math.max(most, together);
+      await held.opened;
+      together -= 1;
+      return new FakeSession();
+    });
+    const provider = new Provider(config, deps);
+    const grants = Array.from({ length: 10 }, () => granted(provider));
+    await new Promise(resolve => setImmediate(resolve));
+    assert.equal(together, 1);
+    held.open();
+    for (const grant of grants) (await grant).release();
+    assert.equal(sessions.length, 4);
+    assert.ok(most <= 4);
+    provider.destroy();
+  });
+
+  test('that fail are tried three times for all who wait together, then everyone is told', async () => {
+    const { deps, events } = surroundings(() => Promise.reject(refused));
+    const provider = new Provider(config, deps);
+    const grants = await Promise.all(
+      Array.from({ length: 20 }, () => provider.acquire('fresh', nowhereElse)),
+    );
+    assert.ok(grants.every(({ kind }) => kind === 'unavailable'));
+    assert.deepEqual(
+      events.map(event => (event.event === 'attempt' ? [event.try, event.retryInMs] : [])),
+      [
+        [1, 1],
+        [2, 2],
+        [3, undefined],
+      ],
+    );
+    assert.equal(provider.health.kind, 'open');
+    assert.equal((await provider.acquire('fresh', nowhereElse)).kind, 'unavailable');
+    assert.equal(events.length, 3, 'an open provider is asked nothing');
+    provider.destroy();
+  });
+
+  test('with a refused password are tried once', async () => {
+    const { deps, events } = surroundings(() => Promise.reject(wrongPassword));
+    const provider = new Provider(config, deps);
+    const grants = await Promise.all([1, 2, 3].map(() => provider.acquire('fresh', nowhereElse)));
+    assert.ok(grants.every(({ kind }) => kind === 'unavailable'));
+    assert.equal(events.length, 1);
+    assert.equal(provider.health.kind, 'suspended');
+    provider.destroy();
+  });
+
+  test('beyond what the provider allows are not asked for again soon, and do not count against it', async () => {
+    let opened = 0;
+    const { deps, events } = surroundings((_, count) => {
+      if (count > 2) throw tooMany;
+      opened += 1;
+      return new FakeSession();
+    });
+    const provider = new Provider(config, deps);
+    const grants = [granted(provider), granted(provider), granted(provider), granted(provider)];
+    const [a, b] = await Promise.all(grants.slice(0, 2));
+    await until(() => events.length > 0, 'the refusal');
+    assert.equal(provider.usable, true);
+    a?.release();
+    b?.release();
+    await Promise.all(grants.slice(2));
+    assert.equal(opened, 2);
+    assert.ok(events.length <= 2, `${events.length} refused connections`);
+    provider.destroy();
+  });
+
+  test('that end while idle are replaced when the next message comes', async () => {
+    const { deps, sessions } = surroundings();
+    const provider = new Provider(config, deps);
+    (await granted(provider)).release();
+    sessions[0]?.end();
+    assert.equal(provider.connections, 0);
+    const next = await granted(provider);
+    assert.equal(next.session, sessions[1]);
+    provider.destroy();
+  });
+
+  test('an unforeseen error of the opener counts as a lost connection', async () => {
+    const { deps, events } = surroundings(() => Promise.reject(new Error('surprise')));
+    const provider = new Provider(config, deps);
+    await provider.acquire('fresh', nowhereElse);
+    assert.equal(events[0]?.event === 'attempt' && events[0].reply, 'surprise');
+    provider.destroy();
+  });
+});
+
+describe('patience', { concurrency: true }, () => {
+  const silent = (): Promise<FakeSession> => new Promise(() => undefined);
+
+  test('ends for those who may go elsewhere; the others go on waiting', async () => {
+    const { deps } = surroundings(silent, { patienceMs: 20 });
+    const provider = new Provider(config, deps);
+    const stays = provider.acquire('fresh', nowhereElse);
+    const goes = await provider.acquire('fresh', () => true);
+    assert.equal(goes.kind, 'impatient');
+    assert.equal(provider.inviting, false);
+    assert.equal((await provider.acquire('fresh', () => true)).kind, 'impatient', 'at once');
+    provider.close();
+    assert.equal((await stays).kind, 'replaced');
+  });
+
+  test('has no end while a connection works, however long the line', async () => {
+    const { deps } = surroundings(() => new FakeSession(), { patienceMs: 0 });
+    const provider = new Provider({ ...config, limits: { ...config.limits, maxConnections: 1 } }, deps);
+    const first = await granted(provider);
+    const second = provider.acquire('fresh', () => true);
+    await new Promise(resolve => setTimeout(resolve, 20));
+    first.release();
+    assert.equal((await second).kind, 'granted');
+    provider.destroy();
+  });
+});
+
+describe('a provider', { concurrency: true }, () => {
+  test('out of use tells everyone who waits why', async () => {
+    const { deps } = surroundings();
+    const provider = new Provider({ ...config, limits: { ...config.limits, maxConnections: 1 } }, deps);
+    const working = await granted(provider);
+    const waiting = provider.acquire('fresh', nowhereElse);
+    const verdict = judge(
+      { stage: 'mail', fault: 'reply', reply: { code: 454, text: 'slow down' }, message: '' },
+      { acceptedBefore: 0 },
+      [],
+    );
+    provider.failed(verdict, '454 slow down', 'm');
+    assert.deepEqual(await waiting, { kind: 'unavailable', reason: '454 slow down' });
+    working.release();
+    provider.destroy();
+  });
+
+  test('that is misconfigured opens nothing and says why', async () => {
+    const { deps, sessions } = surroundings();
+    const provider = new Provider({ ...config, misconfigured: 'password file missing' }, deps);
+    assert.deepEqual(await provider.acquire('fresh', nowhereElse), {
+      kind: 'unavailable',
+      reason: 'password file missing',
+    });
+    assert.equal(sessions.length, 0);
+  });
+
+  test('closed lets what runs finish, keeps no connection, and answers replaced', async () => {
+    const { deps, sessions } = surroundings();
+    const provider = new Provider(config, deps);
+    const working = await granted(provider);
+    provider.close();
+    assert.equal((await provider.acquire('fresh', nowhereElse)).kind, 'replaced');
+    assert.equal(sessions[0]?.closedBy, undefined);
+    working.release();
+    assert.equal(sessions[0]?.closedBy, 'quit');
+  });
+
+  test('destroyed cuts what runs', async () => {
+    const { deps, sessions } = surroundings();
+    const provider = new Provider(config, deps);
+    await granted(provider);
+    provider.destroy();
+    assert.equal(sessions[0]?.closedBy, 'destroy');
+  });
+
+  test('interrupted sends those who wait to look again, and serves on', async () => {
+    const { deps } = surroundings();
+    const provider = new Provider({ ...config, limits: { ...config.limits, maxConnections: 1 } }, deps);
+    const working = await granted(provider);
+    const waiting = provider.acquire('fresh', nowhereElse);
+    provider.interrupt();
+    assert.equal((await waiting).kind, 'replaced');
+    working.release();
+    (await granted(provider)).release();
+    provider.destroy();
+  });
+
+  test('probed: logs in, says NOOP, quits, and sends nothing', async () => {
+    const { deps, sessions } = surroundings();
+    const provider = new Provider(config, deps);
+    assert.equal(await provider.probe(), undefined);
+    assert.deepEqual([sessions[0]?.transactions, sessions[0]?.closedBy], [0, 'quit']);
+    assert.equal(provider.connections, 0);
+  });
+
+  test('probed: a NOOP without an answer is a failure', async () => {
+    const session = new FakeSession();
+    session.answersNoop = false;
+    const { deps } = surroundings(() => session);
+    assert.match((await new Provider(config, deps).probe()) ?? '', /NOOP was not answered/);
+  });
+
+  test('held to messagesPerSecond gives no connection before its time, though one is idle', async () => {
+    const { deps } = surroundings();
+    const slow = { ...config, limits: { ...config.limits, messagesPerSecond: 10 } };
+    const provider = new Provider(slow, deps);
+    for (let count = 0; count < 10; count++) (await granted(provider)).release();
+    const startedAt = performance.now();
+    (await granted(provider)).release();
+    const waitedMs = performance.now() - startedAt;
+    assert.ok(waitedMs > 50 && waitedMs < 1000, `${waitedMs} ms`);
+    provider.destroy();
+  });
+});

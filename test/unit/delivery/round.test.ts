@@ -1,0 +1,329 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { ProviderConfig, RetryConfig } from '../../../relay/config/config.ts';
+import { ProviderSet } from '../../../relay/delivery/provider-set.ts';
+import { Round, type RoundEnd } from '../../../relay/delivery/round.ts';
+import type { Recipient, StoredMessage } from '../../../relay/spool/message.ts';
+import type { Settlement } from '../../../relay/spool/spool.ts';
+import type { RelayEvent } from '../../../relay/telemetry/events.ts';
+import { providerConfig } from '../../smtp/provider-config.ts';
+import {
+  type Answer,
+  brokenBy,
+  FakeSession,
+  openFailure,
+  recipientCodes,
+  refusedAt,
+  resend,
+  retry,
+  storedMessage,
+  surroundings,
+} from './fake-session.ts';
+
+const addresses = (count: number): Recipient[] =>
+  Array.from({ length: count }, (_, index) => ({ address: `r${index}@example.net`, state: 'pending' }));
+
+interface Situation {
+  /** By provider, in order: what its sessions answer; 'down' = no connection. */
+  readonly providers: Readonly<Record<string, Answer[] | 'down'>>;
+  readonly limits?: Partial<ProviderConfig['limits']>;
+  readonly message?: Partial<StoredMessage>;
+  readonly bounces?: boolean;
+  readonly retry?: Partial<RetryConfig>;
+  /** Called before each settlement is taken. */
+  readonly onSettle?: (settlement: Settlement) => void;
+  readonly stopping?: AbortController;
+}
+
+async function run(situation: Situation) {
+  const events: RelayEvent[] = [];
+  const around = surroundings(({ name }) => {
+    const answers = situation.providers[name];
+    if (answers === 'down') throw openFailure({ stage: 'connect', fault: 'lost' });
+    return new FakeSession(answers);
+  });
+  const set = new ProviderSet({ ...around.deps, recovered: () => undefined });
+  set.configure(
+    Object.keys(situation.providers).map(name =>
+      providerConfig(
+        { host: `${name}.test`, port: 25 },
+        { name, ...(situation.limits === undefined ? {} : { limits: situation.limits }) },
+      ),
+    ),
+  );
+  const settlements: Settlement[] = [];
+  const bounced: Recipient[][] = [];
+  const stopping = situation.stopping ?? new AbortController();
+  const message = storedMessage(situation.message);
+  const round = new Round({ message, body: Buffer.from('Subject: x\r\n\r\n') }, 'fresh', {
+    read: () => {
+      throw new Error('the body is at hand');
+    },
+    settle: async (_, settlement) => {
+      situation.onSettle?.(settlement);
+      settlements.push(settlement);
+    },
+    bounce: async (_, recipients) => void bounced.push([...recipients]),
+    emit: event => events.push(event),
+    now: Date.now,
+    random: () => 0.5,
+    settings: () => ({
+      retry: { ...retry, ...situation.retry },
+      resend: { ...resend, bounces: situation.bounces ?? false },
+      replyRules: [],
+    }),
+    providers: () => set.all,
+    stopping: stopping.signal,
+  });
+  const end: RoundEnd = await round.run();
+  set.destroy();
+  const attempts = events.flatMap(event =>
+    event.event === 'attempt' ? [`${event.provider} ${event.try} ${event.outcome}`] : [],
+  );
+  const last = settlements.at(-1);
+  const states = last?.recipients.map(({ state }) => state);
+  return {
+    end,
+    settlements,
+    last,
+    states,
+    attempts,
+    events,
+    bounced,
+    sessions: around.sessions,
+    health: set.all,
+  };
+}
+
+describe('a round', { concurrency: true }, () => {
+  test('one provider that takes it: done, one commit', async () => {
+    const { end, settlements, attempts } = await run({ providers: { a: [] } });
+    assert.deepEqual(end, { kind: 'settled', as: 'done' });
+    assert.equal(settlements.length, 1);
+    assert.deepEqual(attempts, ['a 1 delivered']);
+  });
+
+  test('three tries at each provider in order, then failed with the time of the next round', async () => {
+    const later = refusedAt('mail', 451, 'later');
+    const { last, attempts } = await run({
+      providers: { a: [later, later, later], b: [later, later, later] },
+    });
+    assert.deepEqual(attempts, [
+      'a 1 failed',
+      'a 2 failed',
+      'a 3 failed',
+      'b 1 failed',
+      'b 2 failed',
+      'b 3 failed',
+    ]);
+    assert.equal(last?.kind, 'failed');
+    assert.ok(last?.kind === 'failed' && last.dueAt > Date.now() + 55_000);
+  });
+
+  test('a failover is told once per change of provider', async () => {
+    const { events } = await run({
+      providers: { a: 'down', b: [refusedAt('mail', 550, 'no', '5.7.1')], c: [] },
+    });
+    const told = events.flatMap(event =>
+      event.event === 'failover' ? [`${event.from} to ${event.to}`] : [],
+    );
+    assert.deepEqual(told, ['a to b', 'b to c']);
+  });
+
+  test('what one transaction achieved is committed before the next begins', async () => {
+    const order: string[] = [];
+    const note =
+      (name: string): Answer =>
+      ({ recipients }) => {
+        order.push(name);
+        return {
+          recipients: recipients.map(() => ({ code: 250, text: '' })),
+          accepted: { code: 250, text: '' },
+          unanswered: false,
+        };
+      };
+    const { states } = await run({
+      providers: { a: [note('first'), note('second')] },
+      limits: { maxRecipientsPerMessage: 1 },
+      message: { recipients: addresses(2) },
+      onSettle: ({ kind }) => order.push(kind),
+    });
+    assert.deepEqual(order, ['first', 'progress', 'second', 'done']);
+    assert.deepEqual(states, ['delivered', 'delivered']);
+  });
+
+  test('every recipient of a message in several transactions is told, each once', async () => {
+    const { events } = await run({
+      providers: { a: [] },
+      limits: { maxRecipientsPerMessage: 1 },
+      message: { recipients: addresses(3) },
+    });
+    const told = events.flatMap(event => (event.event === 'recipient-delivered' ? [event.recipient] : []));
+    assert.deepEqual(told, ['r0@example.net', 'r1@example.net', 'r2@example.net']);
+  });
+
+  test('each recipient has its own fate, and only those still open go to the next provider', async () => {
+    const { states, sessions } = await run({
+      providers: {
+        a: [recipientCodes([250], [550, '5.1.1'], [450], [550, '5.7.1'])],
+        b: [recipientCodes([250], [250])],
+      },
+      message: { recipients: addresses(4) },
+    });
+    assert.deepEqual(states, ['delivered', 'rejected', 'delivered', 'delivered']);
+    assert.deepEqual(sessions[1]?.envelopes[0]?.recipients, ['r2@example.net', 'r3@example.net']);
+  });
+
+  test('an unanswered dot bars its recipients from the whole round, and nobody else', async () => {
+    const { last, sessions } = await run({
+      providers: { a: [brokenBy({ stage: 'dot', fault: 'lost' })], b: [] },
+      limits: { maxRecipientsPerMessage: 1 },
+      message: { recipients: addresses(2) },
+    });
+    assert.deepEqual(
+      last?.recipients.map(({ state, ambiguous }) => [state, ambiguous]),
+      [
+        ['pending', 1],
+        ['delivered', undefined],
+      ],
+    );
+    assert.deepEqual(
+      sessions.flatMap(({ envelopes }) => envelopes.map(({ recipients }) => recipients)),
+      [['r0@example.net'], ['r1@example.net']],
+    );
+  });
+
+  test('refused by every provider: dead; refused by one while the other is down: failed', async () => {
+    const no = refusedAt('dot', 554, 'no', '5.6.0');
+    assert.equal((await run({ providers: { a: [no], b: [no] } })).last?.kind, 'dead');
+    assert.equal((await run({ providers: { a: [no], b: 'down' } })).last?.kind, 'failed');
+  });
+
+  test('a kept connection that turns out closed costs no try', async () => {
+    const closed: Answer = () => ({
+      recipients: [undefined],
+      failure: { stage: 'mail', fault: 'lost', message: '' },
+      unanswered: true,
+    });
+    const { attempts, states } = await run({
+      providers: { a: [recipientCodes([250]), closed, recipientCodes([250])] },
+      limits: { maxRecipientsPerMessage: 1 },
+      message: { recipients: addresses(2) },
+    });
+    assert.deepEqual(attempts, ['a 1 delivered', 'a 1 delivered']);
+    assert.deepEqual(states, ['delivered', 'delivered']);
+  });
+
+  test('a body of our own that cannot be read keeps what was achieved and goes nowhere else', async () => {
+    const { end, last, sessions } = await run({
+      providers: { a: [recipientCodes([250]), brokenBy({ stage: 'body', fault: 'local' })], b: [] },
+      limits: { maxRecipientsPerMessage: 1 },
+      message: { recipients: addresses(2) },
+    });
+    assert.deepEqual(end, { kind: 'local', message: 'as scripted' });
+    assert.equal(last?.kind, 'failed');
+    assert.deepEqual(
+      last?.recipients.map(({ state }) => state),
+      ['delivered', 'pending'],
+    );
+    assert.equal(sessions.length, 1);
+  });
+
+  test('stopped: ends at its next step, with what was achieved on disk and no settlement', async () => {
+    const stopping = new AbortController();
+    const stopAfter: Answer = ({ recipients }) => {
+      stopping.abort();
+      return {
+        recipients: recipients.map(() => ({ code: 250, text: '' })),
+        accepted: { code: 250, text: '' },
+        unanswered: false,
+      };
+    };
+    const { end, settlements } = await run({
+      providers: { a: [stopAfter] },
+      limits: { maxRecipientsPerMessage: 1 },
+      message: { recipients: addresses(2) },
+      stopping,
+    });
+    assert.deepEqual(end, { kind: 'stopped' });
+    assert.deepEqual(
+      settlements.map(({ kind }) => kind),
+      ['progress'],
+    );
+  });
+
+  test('stopped after an unanswered dot: settled, so that the next start does not send it at once', async () => {
+    const stopping = new AbortController();
+    const unanswered: Answer = ({ recipients }) => {
+      stopping.abort();
+      return {
+        recipients: recipients.map(() => ({ code: 250, text: '' })),
+        failure: { stage: 'dot', fault: 'lost', message: '' },
+        unanswered: false,
+      };
+    };
+    const { end, last } = await run({
+      providers: { a: [unanswered] },
+      limits: { maxRecipientsPerMessage: 1 },
+      message: { recipients: addresses(2) },
+      stopping,
+    });
+    assert.deepEqual(end, { kind: 'settled', as: 'failed' });
+    assert.equal(last?.recipients[0]?.ambiguous, 1);
+  });
+
+  test('a stop does not wait for a retry delay', async () => {
+    const stopping = new AbortController();
+    setTimeout(() => stopping.abort(), 30);
+    const startedAt = performance.now();
+    const { end, attempts } = await run({
+      providers: { a: [refusedAt('mail', 451, 'later')] },
+      retry: { initialDelayMs: 60_000 },
+      stopping,
+    });
+    assert.deepEqual(end, { kind: 'stopped' });
+    assert.deepEqual(attempts, ['a 1 failed']);
+    assert.ok(performance.now() - startedAt < 2000);
+  });
+
+  test('a message larger than limits.maxMessageBytes is refused on behalf of the provider, unasked', async () => {
+    const { last, sessions } = await run({ providers: { a: [], b: [] }, limits: { maxMessageBytes: 99 } });
+    assert.equal(last?.kind, 'dead');
+    assert.equal(sessions.length, 0);
+  });
+
+  test('a long wait named by a provider is not spent inside the round', async () => {
+    const busy = refusedAt('mail', 451, 'service not available, try again in 3600 seconds', '4.3.2');
+    const startedAt = performance.now();
+    const { states } = await run({ providers: { a: [busy], b: [] } });
+    assert.deepEqual(states, ['delivered']);
+    assert.ok(performance.now() - startedAt < 2000);
+  });
+
+  test('too old: expired after a last round, with the last answer', async () => {
+    const { last } = await run({
+      providers: { a: 'down' },
+      message: { receivedAt: Date.now() - resend.expireAfterMs - 1000 },
+    });
+    assert.equal(last?.kind, 'dead');
+    assert.equal(last?.recipients[0]?.state, 'expired');
+  });
+
+  test('with bounces: who was delivered to is on disk before the bounce, the bounce before the end', async () => {
+    const { settlements, bounced } = await run({
+      providers: { a: [recipientCodes([250], [550, '5.1.1'])] },
+      message: { recipients: addresses(2) },
+      bounces: true,
+    });
+    assert.deepEqual(
+      settlements.map(({ kind }) => kind),
+      ['progress', 'dead'],
+    );
+    assert.equal(bounced.length, 1);
+  });
+
+  test('without any provider it waits', async () => {
+    const { last } = await run({ providers: {} });
+    assert.equal(last?.kind, 'failed');
+  });
+});
