@@ -23,7 +23,6 @@ export const conditionReasons = {
     Available: 'Everything is as the spec says.',
     Degraded: 'Mail is accepted and sent, but not everything is well; the message names the condition.',
     Suspended: 'spec.suspend is true: the operator changes nothing.',
-    Progressing: 'Changes are under way; see Reconciling.',
     PodsUnavailable: 'Fewer pods are ready than the spec asks for.',
     ConfigurationNotLoaded: 'Some pods still run an earlier configuration.',
     NoUsableProvider: 'No provider can be used: mail is accepted and waits.',

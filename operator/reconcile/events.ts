@@ -13,6 +13,7 @@ export function eventsOf(before: MailRelayStatus, after: MailRelayStatus, seen: 
     ...conditionEvents(before, after),
     ...scaleEvents(before, seen),
     ...resendEvents(before, after),
+    ...loadedEvents(before, after),
   ];
 }
 
@@ -90,4 +91,15 @@ function resendEvents(before: MailRelayStatus, after: MailRelayStatus): EventNot
   const asked = after.lastHandledResendAt;
   if (asked === undefined || asked === before.lastHandledResendAt) return [];
   return [note('ResendRequested', `all failed mail is sent again, as asked at ${asked}`)];
+}
+
+/** Every pod runs what was written last, after some did not. */
+function loadedEvents(before: MailRelayStatus, after: MailRelayStatus): EventNote[] {
+  const { fingerprint, loadedReplicas = 0 } = after.config ?? {};
+  const { replicas = 0 } = after;
+  const changed = before.config !== undefined && before.config.fingerprint !== undefined;
+  const loadedBefore =
+    before.config?.fingerprint === fingerprint && before.config?.loadedReplicas === loadedReplicas;
+  if (!changed || loadedBefore || replicas === 0 || loadedReplicas < replicas) return [];
+  return [note('ConfigurationLoaded', `all ${replicas} pods run configuration ${fingerprint}`)];
 }
