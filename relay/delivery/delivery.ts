@@ -34,6 +34,8 @@ export class Delivery {
   /** Its own store's first, then those adopted. */
   readonly #schedulers: Scheduler[] = [];
   #config: RelayConfig;
+  /** stop() was called: nothing begins any more. */
+  #stopping = false;
 
   constructor(config: RelayConfig, deps: DeliveryDeps) {
     this.#config = config;
@@ -54,12 +56,17 @@ export class Delivery {
 
   /** Begins sending, unless the configuration holds mail back. */
   start(): void {
-    if (!this.#config.forwarding) return;
+    if (!this.#sending) return;
     for (const scheduler of this.#schedulers) scheduler.resume();
   }
 
-  /** Takes over a new configuration, live. */
+  get #sending(): boolean {
+    return this.#config.forwarding && !this.#stopping;
+  }
+
+  /** Takes over a new configuration, live; while it stops, it keeps the old one. */
   reconfigure(config: RelayConfig): void {
+    if (this.#stopping) return;
     const wasForwarding = this.#config.forwarding;
     this.#config = config;
     const changed = this.#providers.configure(config.providers);
@@ -105,6 +112,7 @@ export class Delivery {
    * cut. What was not settled stays in the spool as it was.
    */
   async stop(deadlineMs: number): Promise<void> {
+    this.#stopping = true;
     for (const scheduler of this.#schedulers) scheduler.pause();
     this.#providers.close();
     const deadline = setTimeout(() => {
@@ -120,7 +128,7 @@ export class Delivery {
   adopt(spool: Spool): Adopted {
     const scheduler = this.#schedule(spool);
     this.#schedulers.push(scheduler);
-    if (this.#config.forwarding) {
+    if (this.#sending) {
       scheduler.resume();
       scheduler.drain('the relay it belonged to is gone');
     }

@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import { hello } from '../smtp/client.ts';
 import { drop, take, wait } from '../smtp/script.ts';
 import { gate, until } from '../smtp/wait.ts';
+import { put, scene, text } from '../unit/spool/fixture.ts';
 import { type RelayUnderTest, withRelay } from './relay-under-test.ts';
 
 /** Keeps sending until it fails. Resolves with the subjects that got their 250. */
@@ -121,4 +122,28 @@ describe('a stop', { concurrency: true }, () => {
         assert.equal((await relay.stored(id))?.recipients[0]?.state, 'pending');
       },
     ));
+
+  test('takes on no other store meanwhile, and a reload begins nothing', async t => {
+    const held = gate();
+    const other = await (await scene(t)).open();
+    const id = await put(other, text(100));
+    await withRelay({ providers: [{ script: { dot: wait(held.opened) } }] }, async relay => {
+      await relay.send();
+      await until(() => relay.provider().transactions.length === 1, 'the transaction');
+      const { delivery, live } = relay.relay.parts;
+      const halted = relay.halt();
+      const adopted = delivery.adopt(other);
+      // Its answers come in order: a claim made before would be answered by now.
+      await other.list({});
+      delivery.reconfigure({ ...live.current(), providers: [] });
+      delivery.reconfigure(live.current());
+      await other.list({});
+      assert.equal(delivery.running, 1, 'the transaction under way');
+      held.open();
+      await halted;
+      await adopted.stop();
+      assert.equal((await other.list({ ids: [id] }))[0]?.rounds, 0);
+      assert.equal(relay.provider().messages.length, 1);
+    });
+  });
 });
