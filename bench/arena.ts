@@ -64,11 +64,13 @@ export async function withSubject<T>(
   kind: Kind,
   providers: readonly ProviderChoice[],
   use: (subject: Subject, ports: { readonly health: number }) => Promise<T>,
+  prepare: (directory: string) => Promise<void> = async () => undefined,
 ): Promise<T> {
   const directory = await mkdtemp(join(tmpdir(), 'mailrelay-bench-'));
   const port = nextPort++;
   const health = nextPort++;
   try {
+    await prepare(directory);
     const args =
       kind === 'relay'
         ? await relayArguments(directory, { port, health }, providers)

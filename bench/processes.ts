@@ -63,6 +63,15 @@ export async function startSink(order: SinkOrder): Promise<Sink> {
   };
 }
 
+/** Puts that many messages into the spool below a data directory. */
+export async function fillSpool(directory: string, messages: number): Promise<void> {
+  const child = spawn(process.execPath, [join(here, 'fill.ts'), directory, String(messages)], {
+    stdio: 'inherit',
+  });
+  const [code] = await once(child, 'exit');
+  if (code !== 0) throw new Error(`filling the spool ended with code ${code}`);
+}
+
 /** Starts `node args` and waits for its greeting on the port. */
 export async function startSubject(args: readonly string[], port: number): Promise<Subject> {
   const startedAt = performance.now();

@@ -16,7 +16,7 @@ import {
   withSubject,
 } from './arena.ts';
 import type { LoadResult, SinkOrder } from './messages.ts';
-import { type Load, type Sink, type Subject, startSink } from './processes.ts';
+import { fillSpool, type Load, type Sink, type Subject, startSink } from './processes.ts';
 
 const KB = 1024;
 const MB = 1024 * KB;
@@ -31,7 +31,14 @@ export interface Row {
   readonly unit: string;
   /** Of the same thing done by the baseline in the same run. */
   readonly baseline?: number;
-  readonly target?: { readonly at: 'most' | 'least'; readonly value: number };
+  readonly target?: Target;
+}
+
+/** `ratio`: what `value` is to the baseline on the machine for which it was set; holds where that one is not met. */
+export interface Target {
+  readonly at: 'most' | 'least';
+  readonly value: number;
+  readonly ratio?: number;
 }
 
 export interface Bench {
@@ -40,23 +47,28 @@ export interface Bench {
   /** Measurements per shape; the median counts. */
   readonly rounds: number;
   readonly queued: number;
+  /** Messages in the queue when the relay starts; 0 = not measured. */
+  readonly longQueue: number;
   readonly say: (text: string) => void;
 }
 
 interface Loaded extends Shape {
   readonly name: string;
-  readonly perSecond?: number;
-  readonly p50Ms?: number;
-  readonly cpuMs?: number;
+  readonly perSecond?: Target;
+  readonly p50Ms?: Target;
+  readonly cpuMs?: Target;
 }
+
+const least = (value: number, ratio?: number): Target => ({ at: 'least', value, ...(ratio && { ratio }) });
+const most = (value: number, ratio?: number): Target => ({ at: 'most', value, ...(ratio && { ratio }) });
 
 const KEPT: Loaded = {
   name: '4 KB, 50 kept connections',
   connections: 50,
   kept: true,
   bytes: 4 * KB,
-  perSecond: 3000,
-  cpuMs: 0.4,
+  perSecond: least(3000, 3000 / 1385),
+  cpuMs: most(0.4, 0.4 / 0.9),
 };
 
 const LOADS: readonly Loaded[] = [
@@ -66,32 +78,48 @@ const LOADS: readonly Loaded[] = [
     connections: 50,
     kept: false,
     bytes: 4 * KB,
-    perSecond: 1800,
+    perSecond: least(1800, 1800 / 430),
   },
-  { name: '4 KB, one serial client', connections: 1, kept: true, bytes: 4 * KB, p50Ms: 0.8 },
-  { name: '64 KB, 20 kept connections', connections: 20, kept: true, bytes: 64 * KB, perSecond: 1200 },
-  { name: '1 MB, 10 kept connections', connections: 10, kept: true, bytes: MB, perSecond: 160, cpuMs: 8 },
+  { name: '4 KB, one serial client', connections: 1, kept: true, bytes: 4 * KB, p50Ms: most(0.8, 0.8 / 1.5) },
+  {
+    name: '64 KB, 20 kept connections',
+    connections: 20,
+    kept: true,
+    bytes: 64 * KB,
+    perSecond: least(1200, 1200 / 715),
+  },
+  {
+    name: '1 MB, 10 kept connections',
+    connections: 10,
+    kept: true,
+    bytes: MB,
+    perSecond: least(160, 160 / 83),
+    cpuMs: most(8, 8 / 14),
+  },
 ];
 
-const least = (value: number) => ({ at: 'least', value }) as const;
-const most = (value: number) => ({ at: 'most', value }) as const;
-const megabytes = (bytes: number): number => bytes / 1e6;
+const mebibytes = (bytes: number): number => bytes / MB;
 
 /** Everything, in the order of the table. */
 export async function everyScenario(bench: Bench): Promise<Row[]> {
   const rows: Row[] = [];
-  const healthy = await healthyLoads(bench, rows);
-  rows.push(...(await refusingPrimary(bench, healthy)));
-  rows.push(...(await silentPrimary(bench, healthy)));
-  rows.push(...(await securedUpstream(bench, healthy)));
+  await healthyLoads(bench, rows);
+  rows.push(...(await refusingPrimary(bench, await healthyNow(bench))));
+  rows.push(...(await silentPrimary(bench, await healthyNow(bench))));
+  rows.push(...(await securedUpstream(bench, await healthyNow(bench))));
   rows.push(...(await queuedMail(bench)));
   rows.push(...(await hugeMail(bench)));
+  rows.push(...(await longQueue(bench)));
   return rows;
 }
 
-/** All shapes against relay and baseline in turn. Returns the relay's rate at the first shape. */
-async function healthyLoads(bench: Bench, rows: Row[]): Promise<number> {
-  let healthy = 0;
+/** The rate to compare with, measured right before, since other work on the machine comes and goes. */
+async function healthyNow(bench: Bench): Promise<number> {
+  return (await onePlain(bench, 'relay', KEPT)).perSecond;
+}
+
+/** All shapes against relay and baseline in turn. */
+async function healthyLoads(bench: Bench, rows: Row[]): Promise<void> {
   for (const shape of LOADS) {
     const results: Record<Kind, Figures[]> = { relay: [], baseline: [] };
     for (let round = 0; round < bench.rounds; round++) {
@@ -99,11 +127,8 @@ async function healthyLoads(bench: Bench, rows: Row[]): Promise<number> {
         results[kind].push(await onePlain(bench, kind, shape));
       }
     }
-    const relay = median(results.relay);
-    if (shape === KEPT) healthy = relay.perSecond;
-    rows.push(...loadRows(shape, relay, median(results.baseline)));
+    rows.push(...loadRows(shape, median(results.relay), median(results.baseline)));
   }
-  return healthy;
 }
 
 async function onePlain(bench: Bench, kind: Kind, shape: Loaded): Promise<Figures> {
@@ -131,18 +156,18 @@ function loadRows(shape: Loaded, relay: Figures, baseline: Figures): Row[] {
   });
   const { perSecond, p50Ms, cpuMs } = shape;
   return [
-    row('end to end', '/s', each => each.perSecond, perSecond === undefined ? undefined : least(perSecond)),
-    row('250 after, p50', 'ms', each => each.p50Ms, p50Ms === undefined ? undefined : most(p50Ms)),
+    row('end to end', '/s', each => each.perSecond, perSecond),
+    row('250 after, p50', 'ms', each => each.p50Ms, p50Ms),
     row('250 after, p99', 'ms', each => each.p99Ms),
-    row('CPU per message', 'ms', each => each.cpuMsPerMessage, cpuMs === undefined ? undefined : most(cpuMs)),
+    row('CPU per message', 'ms', each => each.cpuMsPerMessage, cpuMs),
     ...(shape === KEPT
       ? [
           row('ready', 'ms', each => each.readyMs, most(500)),
-          row('memory idle', 'MB', each => megabytes(each.rssIdle), most(90)),
+          row('memory idle', 'MiB', each => mebibytes(each.rssIdle), most(90)),
         ]
       : []),
-    row('memory under load', 'MB', each => megabytes(each.rssLoad), most(200)),
-    row('memory after', 'MB', each => megabytes(each.rssAfter)),
+    row('memory under load', 'MiB', each => mebibytes(each.rssLoad), most(200)),
+    row('memory after', 'MiB', each => mebibytes(each.rssAfter)),
   ];
 }
 
@@ -275,15 +300,51 @@ async function queuedMail(bench: Bench): Promise<Row[]> {
         { what: `${title}: after the last 250, all in emails/failed`, unit: 'ms', value: putByMs },
         {
           what: `${title}: memory while they wait`,
-          unit: 'MB',
-          value: megabytes(waiting),
+          unit: 'MiB',
+          value: mebibytes(waiting),
           target: most(150),
         },
-        { what: `${title}: most memory until drained`, unit: 'MB', value: megabytes(peak) },
+        { what: `${title}: most memory until drained`, unit: 'MiB', value: mebibytes(peak) },
         { what: `${title}: first one after the provider's return`, unit: 'ms', value: first.lastAt - upAt },
         { what: `${title}: drained`, unit: '/s', value: perSecond, target: least(2500) },
       ];
     }),
+  );
+}
+
+/** A relay that starts with a long queue: memory must not follow. */
+async function longQueue(bench: Bench): Promise<Row[]> {
+  const messages = bench.longQueue;
+  if (messages === 0) return [];
+  const use = async (sink: Sink, subject: Subject): Promise<Row[]> => {
+    const sampler = sampleMost(() => subject.rssBytes());
+    const from = await arrived(sink, 1, PATIENCE_MS);
+    await sleep(10_000);
+    const { counters } = await sink.ask('counters');
+    const perSecond = ((counters.messages - from.messages) * 1000) / (counters.lastAt - from.lastAt);
+    const peak = sampler.stop();
+    bench.say(
+      `${messages} in the queue: ready after ${subject.readyMs.toFixed(0)} ms, ${mebibytes(peak).toFixed(0)} MiB`,
+    );
+    const title = `${messages} of 240 bytes queued before the start`;
+    return [
+      { what: `${title}: ready`, unit: 'ms', value: subject.readyMs },
+      {
+        what: `${title}: most memory in 10 s of sending them`,
+        unit: 'MiB',
+        value: mebibytes(peak),
+        target: most(200),
+      },
+      { what: `${title}: sent`, unit: '/s', value: perSecond },
+    ];
+  };
+  return withSink({ tls: false }, sink =>
+    withSubject(
+      'relay',
+      [{ name: 'only', port: sink.port }],
+      subject => use(sink, subject),
+      directory => fillSpool(directory, messages),
+    ),
   );
 }
 
@@ -299,14 +360,14 @@ async function hugeMail(bench: Bench): Promise<Row[]> {
         ...shape,
       });
       const peak = sampler.stop();
-      bench.say(`48 MB messages: ${megabytes(peak).toFixed(0)} MB`);
+      bench.say(`48 MB messages: ${mebibytes(peak).toFixed(0)} MiB`);
       return [
         {
           what: '48 MB, 2 kept connections: end to end',
           unit: '/s',
           value: (result.accepted * 1000) / (lastAt - result.startedAt),
         },
-        { what: '48 MB, 2 kept connections: most memory', unit: 'MB', value: megabytes(peak) },
+        { what: '48 MB, 2 kept connections: most memory', unit: 'MiB', value: mebibytes(peak) },
       ];
     }),
   );

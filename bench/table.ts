@@ -2,7 +2,7 @@
 import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
-import type { Row } from './scenarios.ts';
+import type { Row, Target } from './scenarios.ts';
 
 const HEAD = ['what', 'relay', 'baseline', 'ratio', 'target', 'met'];
 
@@ -15,14 +15,27 @@ export function markdown(rows: readonly Row[]): string {
 function cells({ what, value, unit, baseline, target }: Row): string[] {
   const compared =
     baseline === undefined ? ['', ''] : [figure(baseline, unit), `× ${(value / baseline).toFixed(2)}`];
-  const aim =
-    target === undefined ? '' : `${target.at === 'least' ? '≥' : '≤'} ${figure(target.value, unit)}`;
-  return [what, figure(value, unit), ...compared, aim, verdict(value, target)];
+  return [what, figure(value, unit), ...compared, aim(unit, target), verdict({ value, baseline, target })];
 }
 
-function verdict(value: number, target: Row['target']): string {
+function aim(unit: string, target: Target | undefined): string {
   if (target === undefined) return '';
-  return (target.at === 'least' ? value >= target.value : value <= target.value) ? 'yes' : '**no**';
+  const ratio = target.ratio === undefined ? '' : ` or × ${target.ratio.toFixed(2)}`;
+  return `${target.at === 'least' ? '≥' : '≤'} ${figure(target.value, unit)}${ratio}`;
+}
+
+function verdict(row: {
+  readonly value: number;
+  readonly baseline: number | undefined;
+  readonly target: Target | undefined;
+}): string {
+  const { value, baseline, target } = row;
+  if (target === undefined) return '';
+  const reaches = (measured: number, aimed: number) =>
+    target.at === 'least' ? measured >= aimed : measured <= aimed;
+  if (reaches(value, target.value)) return 'yes';
+  const byRatio = baseline !== undefined && target.ratio !== undefined;
+  return byRatio && reaches(value / baseline, target.ratio) ? 'by ratio' : '**no**';
 }
 
 function figure(value: number, unit: string): string {
