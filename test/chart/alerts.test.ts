@@ -8,7 +8,7 @@ import { prometheusRule } from '../../operator/resources/prometheus-rule.ts';
 import { relayOf, threeProvidersSpec } from '../unit/operator-api/relays.ts';
 import { type AlertCase, cases } from './alert-cases.ts';
 import { chart, repository } from './helm.ts';
-import { checkRuleFiles, type RuleTest, testRules } from './promtool.ts';
+import { checkConfiguration, checkRuleFiles, type RuleTest, testRules } from './promtool.ts';
 
 type Rule = {
   readonly alert: string;
@@ -121,6 +121,15 @@ describe('the alerts', () => {
   test('of a single relay fire when they should and not otherwise', async () => {
     const known = new Set(ownGroups.flatMap(group => group.rules.map(rule => rule.alert)));
     await testRules(ownGroups, cases.filter(({ alert }) => known.has(alert)).map(atAll));
+  });
+});
+
+describe('the page on Kubernetes', () => {
+  test('has a configuration that Prometheus takes', async () => {
+    const page = readFileSync(join(repository, 'docs/kubernetes.md'), 'utf8');
+    const [, text = ''] = /```yaml\n(rule_files:[\s\S]+?)```/.exec(page) ?? [];
+    // Debian builds Prometheus without the discovery of Kubernetes
+    await checkConfiguration(parse(text.replace(/kubernetes_sd_configs: .*/g, 'static_configs: []')));
   });
 });
 

@@ -34,6 +34,13 @@ export async function checkRuleFiles(files: readonly string[]): Promise<void> {
   await command(['promtool', 'check', 'rules', '--lint-fatal', ...files]);
 }
 
+/** A configuration of Prometheus itself. Throws promtool's words. */
+export async function checkConfiguration(configuration: object): Promise<void> {
+  await withFiles({ 'prometheus.yml': configuration }, async directory => {
+    await command(['promtool', 'check', 'config', '--syntax-only', join(directory, 'prometheus.yml')]);
+  });
+}
+
 export type RuleTest = {
   readonly name: string;
   readonly series: Readonly<Record<string, string>>;
