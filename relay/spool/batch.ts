@@ -138,6 +138,8 @@ export class Batch {
   #attempt(tasks: readonly Task[]): Attempt {
     const writes = tasks.some(task => task.writes);
     const outcomes: (Outcome | typeof LATER)[] = [];
+    // Claims that ended with an answer, outside of any transaction, are none of this one's to take back.
+    this.#options.claims.committed();
     try {
       if (writes) this.#begin.run();
       for (const task of tasks) outcomes.push(perform(task));
