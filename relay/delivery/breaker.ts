@@ -114,18 +114,6 @@ export function onProbeFailed(health: Health, verdict: Verdict, at: FailedAt): H
   return { ...health, probes, probeAt: at.now + wait, message: at.message };
 }
 
-/** New credentials or settings: what was held against the old ones is forgotten. */
-export function onCredentialsChanged(health: Health, now: number): Health {
-  switch (health.kind) {
-    case 'suspended':
-      return initial();
-    case 'open':
-      return { ...health, probes: 0, probeAt: Math.min(health.probeAt, now) };
-    default:
-      return health;
-  }
-}
-
 /** Time passed: a cool-down that is over ends. */
 export function onTick(health: Health, now: number): Health {
   return health.kind === 'cooling' && now >= health.until ? initial() : health;

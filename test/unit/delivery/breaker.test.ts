@@ -5,7 +5,6 @@ import {
   type FailedAt,
   type Health,
   initial,
-  onCredentialsChanged,
   onFailure,
   onProbeFailed,
   onSuccess,
@@ -189,17 +188,6 @@ suite('suspension', () => {
   test('outlives a message on a connection that logged in before', () => {
     assert.equal(onSuccess(suspended, 'transaction'), suspended);
   });
-
-  test('ends with new credentials', () => {
-    assert.deepEqual(onCredentialsChanged(suspended, 9), initial());
-  });
-});
-
-test('new settings let an open breaker probe at once, from the start of its backoff', () => {
-  const health = onCredentialsChanged(onProbeFailed(opened(), strike, at(5000)), 6000);
-  assert.ok(health.kind === 'open');
-  assert.deepEqual([health.probeAt, health.probes], [6000, 0]);
-  assert.deepEqual(onCredentialsChanged(initial(), 1), initial());
 });
 
 suite('cool-down', () => {
@@ -260,7 +248,6 @@ suite('properties', () => {
   const anyStep: fc.Arbitrary<Step> = fc.oneof(
     fc.constant<Step>(health => onSuccess(health, 'transaction')),
     fc.constant<Step>(onTick),
-    fc.constant<Step>(onCredentialsChanged),
     fc.tuple(anyVerdict, fc.nat(20), fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })).map(
       ([verdict, id, random]): Step =>
         (health, now) =>
