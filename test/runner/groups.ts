@@ -46,7 +46,7 @@ export const groups: readonly Group[] = [
   { name: 'faults', files: ['faults/**'], concurrency: 2, minutes: 15 },
   {
     name: 'operator',
-    files: ['operator/**', 'kube/**', 'chart/**', 'cluster/api-server.test.ts'],
+    files: ['operator/**', 'kube/**', 'cluster/api-server.test.ts'],
     concurrency: 2,
     minutes: 10,
     missing: apiServerMissing,
