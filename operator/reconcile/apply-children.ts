@@ -68,10 +68,7 @@ async function applyOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Pro
   if (cache === undefined) return undefined;
   const ref = { name, namespace: relay.namespace };
   const cached = cache.get(ref);
-  if (manifest === undefined) {
-    if (cached !== undefined && isOurs(relay, cached)) await deps.applier.remove(resource, cached);
-    return undefined;
-  }
+  if (manifest === undefined) return removeOurs(relay, resource, { live: cached, deps });
   if (cached !== undefined && !isOurs(relay, cached)) return notOurs(relay, resource, cached);
   try {
     const { object, outcome } = await deps.applier.apply(resource, manifest, cached);
@@ -81,6 +78,15 @@ async function applyOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Pro
     if (isConflict(error)) return unexpected(relay, child, deps);
     return obstacleOf(error, resource, name);
   }
+}
+
+async function removeOurs(
+  relay: MailRelay,
+  resource: Resource,
+  { live, deps }: { live: KubeObject | undefined; deps: ChildrenDeps },
+): Promise<undefined> {
+  const going = live?.metadata.deletionTimestamp !== undefined;
+  if (live !== undefined && !going && isOurs(relay, live)) await deps.applier.remove(resource, live);
 }
 
 /** There is an object that the cache does not show: it is somebody else's, or the cache is behind. */

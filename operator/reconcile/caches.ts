@@ -44,6 +44,9 @@ export const childResources: readonly Resource[] = [
 /** Kinds of children that exist only beside the Prometheus operator. */
 export const monitoringResources: readonly Resource[] = [serviceMonitors, prometheusRules];
 
+/** First and longest pause of a watch that broke: back at work within 5 s of the API server's return. */
+const BACKOFF_MS = [200, 2000] as const;
+
 export interface CachesOptions {
   readonly client: KubeClient;
   /** undefined = all. */
@@ -118,6 +121,7 @@ export class Caches {
       client,
       resource,
       ...(namespaces !== undefined && { namespaces }),
+      backoffMs: BACKOFF_MS,
       ...hooks,
       onFault: fault => {
         hooks.onFault?.(fault);

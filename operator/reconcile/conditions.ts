@@ -51,12 +51,22 @@ export function conditionsOf(
   const observedGeneration = seen.object.metadata.generation ?? 0;
   let conditions = [...before];
   for (const [type, judgement] of Object.entries(all)) {
+    if (type === 'CredentialsAvailable' && isUnknownForNow(seen, before)) continue;
     conditions =
       judgement === undefined
         ? removeCondition(conditions, type)
         : setCondition(conditions, { type, ...judgement, observedGeneration }, wallTimeMs);
   }
   return conditions;
+}
+
+/** The Secrets could not be read this time; what was known of them stays. */
+function isUnknownForNow(
+  { credentials, secretsForbidden, retrying }: Observation,
+  before: readonly Condition[],
+): boolean {
+  const unread = credentials === undefined && secretsForbidden === undefined && retrying.length > 0;
+  return unread && before.some(({ type }) => type === 'CredentialsAvailable');
 }
 
 function configurationValid({ problems, reports }: Observation): Judgement<'ConfigurationValid'> {
@@ -75,7 +85,10 @@ function credentialsAvailable(seen: Observation): Judgement<'CredentialsAvailabl
   if (secretsForbidden !== undefined) {
     return { status: 'Unknown', reason: 'SecretForbidden', message: secretsForbidden };
   }
-  if (credentials === undefined || credentials.references.length === 0) {
+  if (credentials === undefined) {
+    return { status: 'Unknown', reason: 'NotNeeded', message: 'no Secret has been looked at' };
+  }
+  if (credentials.references.length === 0) {
     return { status: 'True', reason: 'NotNeeded', message: 'the spec names no Secret' };
   }
   if (credentials.missing.length === 0) {
@@ -122,7 +135,10 @@ function providerSentence({ name, state, message }: ProviderStatus): string {
   return message === undefined ? `${name} is ${state}` : `${name} is ${state}: ${message}`;
 }
 
-function spoolHealthy({ reports, volumes, workload }: Observation): Judgement<'SpoolHealthy'> {
+function spoolHealthy({ relay, reports, volumes, workload }: Observation): Judgement<'SpoolHealthy'> {
+  if (relay === undefined) {
+    return { status: 'Unknown', reason: 'Unknown', message: 'the volumes have not been looked at' };
+  }
   for (const { pod, status } of reports) {
     if (status?.spoolFailure !== undefined) {
       return { status: 'False', reason: 'StoreFailed', message: `pod ${pod}: ${status.spoolFailure}` };
@@ -139,12 +155,12 @@ function spoolHealthy({ reports, volumes, workload }: Observation): Judgement<'S
 
 function volumeJudgement(volumes: Observation['volumes']): Judgement<'SpoolHealthy'> | undefined {
   const { pending, resize, held } = volumes;
-  if (resize !== undefined) return { status: 'False', ...resize };
   if (held.length > 0) {
     const list = held.map(({ claim, messages }) => `${claim} (${messages})`).join(', ');
     const message = `volumes with unsent mail that no pod serves: ${list}; scale up again to send it`;
     return { status: 'False', reason: 'MailLeftBehind', message };
   }
+  if (resize !== undefined) return { status: 'False', ...resize };
   if (pending.length === 0) return undefined;
   const message = `not bound: ${pending.join(', ')}; see the events of the claim`;
   return { status: 'Unknown', reason: 'VolumePending', message };

@@ -83,9 +83,20 @@ export class Reconciler {
     if (parsed.relay === undefined) return this.#invalid(key, seen, parsed.problems);
     const { relay } = parsed;
     seen.relay = relay;
+    this.#look(relay, seen);
     if (seen.deleting) return this.#finalize(key, relay, seen);
     if (relay.spec.suspend) return this.#suspended(key, relay, seen);
     return this.#bringAbout(key, relay, seen);
+  }
+
+  /** What caches show before anything is done: a step that fails must not make the status forget it. */
+  #look(relay: MailRelay, seen: Draft): void {
+    Object.assign(seen, this.#workload(relay));
+    const claims = claimsOf(relay, this.#deps.caches);
+    const held = (relay.status.heldVolumes ?? []).filter(({ claim }) =>
+      claims.some(({ metadata }) => metadata.name === claim),
+    );
+    seen.volumes = volumeState(relay, claims, undefined, held);
   }
 
   async #bringAbout(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {

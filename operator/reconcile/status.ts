@@ -2,6 +2,7 @@
  * The status of a MailRelay as a function of what was observed and of the
  * status before. Pure. Counts are rounded in time by the writer, not here.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { labels } from '../api/names.ts';
 import type { MailRelayStatus, ProviderStatus, QueueStatus } from '../api/schema-status.ts';
 import { conditionsOf, loadedReplicas } from './conditions.ts';
@@ -98,10 +99,11 @@ function handledPart(
  * configuration: yes. Counts and ages alone may wait for the next interval.
  */
 export function isUrgent(before: MailRelayStatus | undefined, after: MailRelayStatus): boolean {
-  return urgentPart(before ?? {}) !== urgentPart(after);
+  return !isDeepStrictEqual(urgentPart(before ?? {}), urgentPart(after));
 }
 
-function urgentPart(status: MailRelayStatus): string {
+/** Compared as a value: the API server gives keys back in another order. */
+function urgentPart(status: MailRelayStatus): unknown {
   const { queue: _queue, conditions = [], ...rest } = status;
   const stable = conditions.map(({ type, status: is, reason, observedGeneration }) => [
     type,
@@ -109,5 +111,5 @@ function urgentPart(status: MailRelayStatus): string {
     reason,
     observedGeneration,
   ]);
-  return JSON.stringify([rest, stable]);
+  return [rest, stable];
 }

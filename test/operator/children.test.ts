@@ -58,7 +58,7 @@ describe('the children of a MailRelay', () => {
     for (const child of await everyChild(namespace)) {
       const owner = child.metadata.ownerReferences?.[0];
       assert.equal(owner?.uid, metadata.uid, child.metadata.name);
-      assert.equal(owner.controller, true);
+      assert.equal(owner?.controller, true);
       assert.equal(child.metadata.labels?.[labels.managedBy], fieldManager);
       assert.equal(child.metadata.labels[labels.name], 'mailrelay');
       assert.ok(child.metadata.annotations?.[annotations.appliedHash]);

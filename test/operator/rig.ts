@@ -83,6 +83,28 @@ export class Rig {
     });
   }
 
+  /** Does what the CRD's rules forbid, and brings them back. Tries until the API server has heard of it. */
+  async withoutRules(run: () => Promise<unknown>): Promise<void> {
+    const ref = { name: 'mailrelays.mailrelay.dev' };
+    const withRules = (await this.client.get(definitions, ref)) as KubeObject & { spec: unknown };
+    const bare = JSON.stringify(withRules.spec, (key, value: unknown) =>
+      key === 'x-kubernetes-validations' ? undefined : value,
+    );
+    await this.client.replace(definitions, { ...withRules, spec: JSON.parse(bare) } as KubeObject);
+    try {
+      await waitUntil('it is accepted', () =>
+        run().then(
+          () => true,
+          () => false,
+        ),
+      );
+    } finally {
+      await this.client.apply(definitions, { metadata: ref, spec: withRules.spec } as KubeObject, {
+        fieldManager: 'test',
+      });
+    }
+  }
+
   /** An operator in this process, with these flags added. Resolves when its caches are synced. */
   async operator(flags: readonly string[] = ['--no-leader-elect']): Promise<Operator> {
     const options = parseOptions(

@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { defineResource } from '../../operator/kube/resource.ts';
+import type { Operator } from '../../operator/operator.ts';
+import {
+  configMaps,
+  deployments,
+  prometheusRules,
+  serviceMonitors,
+  services,
+} from '../../operator/resources/kinds.ts';
+import { type Service, startService } from '../cluster/process.ts';
+import { waitUntil } from '../kube/wait-until.ts';
+import { operatorWrites } from './audit.ts';
+import { monitoringDefinitions } from './monitoring.ts';
+import { openProvider, Rig } from './rig.ts';
+
+interface Lease {
+  readonly metadata: { readonly name: string };
+  readonly spec?: { readonly holderIdentity?: string };
+}
+const leases = defineResource<Lease>({
+  apiVersion: 'coordination.k8s.io/v1',
+  kind: 'Lease',
+  plural: 'leases',
+  namespaced: true,
+});
+const lease = { name: 'mailrelay-operator', namespace: 'default' };
+const main = join(import.meta.dirname, '../../operator/main.ts');
+
+describe('the operator as a program', () => {
+  let rig: Rig;
+  let operator: Operator | undefined;
+  before(async () => {
+    rig = await Rig.start();
+  });
+  afterEach(async () => {
+    if (operator !== undefined) await rig.stopOperator(operator);
+    operator = undefined;
+  });
+  after(() => rig?.stop());
+
+  const startProcess = (name: string): Promise<Service> =>
+    startService(
+      name,
+      [
+        ...[process.execPath, main, '--kubeconfig', rig.server.kubeconfig, '--relay-image', 'relay:1'],
+        ...['--health-host', '127.0.0.1', '--health-port', '0'],
+      ],
+      join(rig.server.directory, `${name}.log`),
+    );
+  const holder = async (): Promise<string> =>
+    (await rig.client.find(leases, lease))?.spec?.holderIdentity ?? '';
+  const isDone = (namespace: string): Promise<unknown> =>
+    rig.waitFor(deployments, { name: 'mail', namespace });
+
+  test('hands over on SIGTERM within 2 s and on SIGKILL within 17 s, and one alone writes', async () => {
+    const namespace = await rig.namespace('hand-over');
+    await rig.createRelay(namespace, openProvider);
+    const mark = await rig.audit.mark();
+    const first = await startProcess('first');
+    await isDone(namespace);
+    const firstHolder = await holder();
+    const second = await startProcess('second');
+    const third = await startProcess('third');
+    await new Promise(resolve => setTimeout(resolve, 2000));
+    await first.stop('SIGTERM');
+    const released = performance.now();
+    await waitUntil('another one leads', async () => !['', firstHolder].includes(await holder()));
+    const handOver = performance.now() - released;
+    assert.ok(handOver < 2000, `${handOver} ms`);
+    await rig.patchRelay(namespace, { retry: { attempts: 9 } });
+    await rig.waitFor(configMaps, { name: 'mail-config', namespace }, ({ data }) =>
+      /"attempts": 9/.test(data?.['config.json'] ?? ''),
+    );
+    const secondHolder = await holder();
+
+    // Which of the two leads is in its log.
+    const { readFile } = await import('node:fs/promises');
+    const log = await readFile(join(rig.server.directory, 'second.log'), 'utf8');
+    const [leader, standby] = /"leading"/.test(log) ? [second, third] : [third, second];
+    await leader.stop('SIGKILL');
+    const killed = performance.now();
+    await waitUntil('the last one leads', async () => (await holder()) !== secondHolder, 20_000);
+    const takeOver = performance.now() - killed;
+    assert.ok(takeOver < 17_500, `${takeOver} ms`);
+    await rig.patchRelay(namespace, { retry: { attempts: 8 } });
+    await rig.waitFor(configMaps, { name: 'mail-config', namespace }, ({ data }) =>
+      /"attempts": 8/.test(data?.['config.json'] ?? ''),
+    );
+    await standby.stop('SIGTERM');
+    // Two writers would have conflicted or written twice.
+    const configWrites = operatorWrites(await rig.audit.since(mark)).filter(text => /configmaps/.test(text));
+    assert.deepEqual(configWrites, [
+      `patch configmaps ${namespace}/mail-config 201`,
+      `patch configmaps ${namespace}/mail-config 200`,
+      `patch configmaps ${namespace}/mail-config 200`,
+    ]);
+  });
+
+  test('goes on by itself when the API server was away', async () => {
+    const namespace = await rig.namespace('away');
+    operator = await rig.operator();
+    await rig.createRelay(namespace, openProvider);
+    await isDone(namespace);
+    await rig.settled(await rig.audit.mark());
+    await rig.server.stopServing();
+    await new Promise(resolve => setTimeout(resolve, 3000));
+    await rig.server.resumeServing();
+    const back = performance.now();
+    const mark = await rig.audit.mark();
+    await rig.patchRelay(namespace, { retry: { attempts: 6 } });
+    await rig.waitFor(configMaps, { name: 'mail-config', namespace }, ({ data }) =>
+      /"attempts": 6/.test(data?.['config.json'] ?? ''),
+    );
+    assert.ok(performance.now() - back < 6000, `${performance.now() - back} ms`);
+    await rig.settled(mark);
+    const watches = (await rig.audit.since(mark))
+      .filter(({ verb, userAgent = '' }) => verb === 'watch' && userAgent.startsWith('mailrelay-operator/'))
+      .map(({ objectRef }) => objectRef?.resource ?? '');
+    assert.equal(new Set(watches).size, watches.length, watches.join(' '));
+  });
+
+  test('works on nothing but its namespaces and its selector', async () => {
+    const [mine, other] = [await rig.namespace('mine'), await rig.namespace('not-mine')];
+    operator = await rig.operator([
+      ...['--no-leader-elect', '--watch-namespaces', mine, '--selector', 'shard=a'],
+    ]);
+    const labels = { shard: 'a' };
+    await rig.createRelay(mine, openProvider, { labels });
+    await rig.createRelay(other, openProvider, { labels });
+    await rig.createRelay(mine, openProvider, { name: 'elsewhere', labels: { shard: 'b' } });
+    await isDone(mine);
+    const mark = await rig.audit.mark();
+    await rig.settled(mark);
+    assert.equal((await rig.relay(other)).status, undefined);
+    assert.equal((await rig.relay(mine, 'elsewhere')).status, undefined);
+    assert.equal(await rig.client.find(services, { name: 'elsewhere', namespace: mine }), undefined);
+  });
+
+  test('makes what the Prometheus operator reads where its kinds are', async () => {
+    const namespace = await rig.namespace('monitoring');
+    for (const definition of monitoringDefinitions) await rig.define(definition);
+    operator = await rig.operator();
+    await rig.createRelay(namespace, {
+      ...openProvider,
+      monitoring: { serviceMonitor: { enabled: true }, prometheusRule: { enabled: true } },
+    });
+    const ref = { name: 'mail', namespace };
+    await rig.waitFor(serviceMonitors, ref);
+    await rig.waitFor(prometheusRules, ref);
+    await rig.patchRelay(namespace, {
+      monitoring: { serviceMonitor: { enabled: false }, prometheusRule: { enabled: false } },
+    });
+    await waitUntil(
+      'both are gone',
+      async () =>
+        (await rig.client.find(serviceMonitors, ref)) === undefined &&
+        (await rig.client.find(prometheusRules, ref)) === undefined,
+    );
+    await rig.settled(await rig.audit.mark());
+    const mark = await rig.audit.mark();
+    assert.deepEqual(await rig.settled(mark), []);
+  });
+});
