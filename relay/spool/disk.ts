@@ -7,7 +7,10 @@ import { statfs } from 'node:fs/promises';
 import type { Emit } from '../telemetry/events.ts';
 
 const LOOK_EVERY_MS = 1000;
+/** Written bytes after which to look, at most; on a small volume an eighth of the reserve, since a mail is written up to three times (log, database, file). */
 const LOOK_AFTER_BYTES = 64 * 1024 * 1024;
+const LOOK_AFTER_SHARE = 1 / 8;
+const LOOK_AFTER_LEAST = 256 * 1024;
 /** Free room above the reserve at which new mail is taken again. */
 const HYSTERESIS = 1.1;
 const MEGABYTE = 1024 * 1024;
@@ -82,7 +85,8 @@ export class Disk {
   /** Much can be written between two looks by time. */
   wrote(bytes: number): void {
     this.#written += bytes;
-    if (this.#written >= LOOK_AFTER_BYTES) void this.look();
+    const share = Math.max(this.#reserve() * LOOK_AFTER_SHARE, LOOK_AFTER_LEAST);
+    if (this.#written >= Math.min(share, LOOK_AFTER_BYTES)) void this.look();
   }
 
   /** The disk said that it is full, whatever statfs says (quota, inodes): refuse until the next look. */

@@ -42,6 +42,24 @@ describe('the watch over the disk', () => {
     );
   });
 
+  test('looks again once an eighth of the reserve was written, so that a small volume is not full before', async () => {
+    let looks = 0;
+    const disk = new Disk({
+      look: async () => {
+        looks++;
+        return { freeBytes: 20_000_000, totalBytes: 24_000_000 };
+      },
+      maxMessageBytes: 1_000_000,
+      reserveBytes: 4_000_000,
+      emit: () => undefined,
+    });
+    await disk.look();
+    disk.wrote(400_000);
+    assert.equal(looks, 1);
+    disk.wrote(100_000);
+    assert.equal(looks, 2);
+  });
+
   test('keeps its last answer when the volume cannot be asked', async () => {
     let fails = false;
     const disk = new Disk({
