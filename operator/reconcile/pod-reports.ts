@@ -17,6 +17,10 @@ export interface PodAddress {
 export interface PodReport {
   readonly pod: string;
   readonly status?: RelayStatus;
+  /** When `status` was asked for, ms of the clock. */
+  readonly askedAt?: number;
+  /** When the first of the answers was asked for that have said `draining` ever since. */
+  readonly drainingSince?: number;
   /** Why there is no newer status; the last one may still be there. */
   readonly error?: string;
 }
@@ -126,8 +130,9 @@ export class PodReports {
   }
 
   async #ask(asked: Asked): Promise<void> {
+    const askedAt = this.#options.clock.now();
     const report = await this.#options.ask(asked.ip).then(
-      (status): PodReport => ({ pod: asked.name, status }),
+      (status): PodReport => answered(asked.report, status, askedAt),
       (error: unknown): PodReport => ({
         ...asked.report,
         error: error instanceof Error ? error.message : String(error),
@@ -142,6 +147,15 @@ export class PodReports {
     asked.digest = digest;
     this.#options.onNews(asked.relay);
   }
+}
+
+function answered(
+  { pod, drainingSince = Infinity }: PodReport,
+  status: RelayStatus,
+  askedAt: number,
+): PodReport {
+  const draining = status.draining && { drainingSince: Math.min(drainingSince, askedAt) };
+  return { pod, status, askedAt, ...draining };
 }
 
 /** What makes news: ages and free bytes change all the time and say nothing. */

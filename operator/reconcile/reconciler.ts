@@ -10,12 +10,12 @@ import { isForbidden, isNotFound } from '../kube/api-error.ts';
 import { type Applier, NotLeaderError } from '../kube/apply.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { EventRecorder } from '../kube/events.ts';
+import type { ObjectRef } from '../kube/object.ts';
 import type { KubeClient } from '../kube/resource.ts';
 import type { StatusWriter } from '../kube/status.ts';
 import type { HandlerResult } from '../kube/work-queue.ts';
 import { configJson } from '../resources/config-json.ts';
 import type { BuildContext } from '../resources/context.ts';
-import { type Deployment, deployments, type StatefulSet, statefulSets } from '../resources/kinds.ts';
 import { childNames, replicaPod } from '../resources/names.ts';
 import { applyChildren, pendingChanges, TryAgainError } from './apply-children.ts';
 import type { Caches } from './caches.ts';
@@ -26,8 +26,9 @@ import type { PodReports } from './pod-reports.ts';
 import { addressesOf, livePods, nudge } from './pods.ts';
 import { planScale, type ScalePlan } from './scale.ts';
 import type { SecretFactsCache } from './secret-facts.ts';
-import { isUrgent, statusOf } from './status.ts';
+import { type Handled, isUrgent, statusOf } from './status.ts';
 import { claimsOf, growReplicaClaims, heldVolumes, sharedClaimSize, volumeState } from './volumes.ts';
+import { liveStatefulSet, liveWorkload, workloadState } from './workload.ts';
 
 /** What is the same for every MailRelay. */
 export type FixedContext = Pick<
@@ -77,7 +78,8 @@ export class Reconciler {
       obstacles: [],
       retrying: [],
       reports: this.#deps.reports.of(key),
-      volumes: { pending: [], held: [] },
+      // Volumes with mail are remembered in the status alone: what does not look at them must not forget them.
+      volumes: { pending: [], held: object.status?.heldVolumes ?? [] },
       deleting: object.metadata.deletionTimestamp !== undefined,
     };
     if (parsed.relay === undefined) return this.#invalid(key, seen, parsed.problems);
@@ -101,9 +103,10 @@ export class Reconciler {
 
   async #bringAbout(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {
     let failure: unknown;
+    const context = this.#intend(key, relay, seen, relay.spec.replicas);
     try {
       await this.#ensureFinalizer(relay);
-      await this.#steps(key, relay, seen);
+      await this.#steps(key, relay, seen, context);
     } catch (error) {
       if (error instanceof NotLeaderError) throw error;
       failure = error;
@@ -119,17 +122,24 @@ export class Reconciler {
     );
   }
 
-  async #steps(key: string, relay: MailRelay, seen: Draft): Promise<void> {
+  async #steps(key: string, relay: MailRelay, seen: Draft, context: BuildContext): Promise<void> {
     await this.#readCredentials(relay, seen);
-    const plan = this.#plan(key, relay, relay.spec.replicas);
-    seen.scale = plan;
-    const context = this.#context(relay, plan);
-    seen.fingerprint = configJson(relay, context).fingerprint;
-    const claimSize = context.liveClaimSize;
     seen.obstacles = await applyChildren(relay, context, this.#deps);
     Object.assign(seen, this.#workload(relay));
     await this.#lookAfterPods(key, relay, seen);
-    await this.#lookAfterVolumes(relay, seen, claimSize);
+    await this.#lookAfterVolumes(relay, seen, context.liveClaimSize);
+  }
+
+  /** What is to be, before anything is done: it is told also when a step fails, above all who leaves with mail. */
+  #intend(key: string, relay: MailRelay, seen: Draft, wanted: number): BuildContext {
+    const { caches, clock } = this.#deps;
+    const plan = this.#plan(key, relay, wanted);
+    const context = this.#context(relay, plan);
+    seen.scale = plan;
+    seen.fingerprint = configJson(relay, context).fingerprint;
+    const held = heldVolumes(relay, claimsOf(relay, caches), plan, clock.wallTime());
+    seen.volumes = { ...seen.volumes, held };
+    return context;
   }
 
   async #readCredentials(relay: MailRelay, seen: Draft): Promise<void> {
@@ -145,7 +155,8 @@ export class Reconciler {
 
   /** Who stays, who drains, who goes now. */
   #plan(key: string, relay: MailRelay, wanted: number): ScalePlan {
-    const live = this.#liveWorkload(relay)?.spec?.replicas;
+    const { caches } = this.#deps;
+    const live = liveWorkload(relay, caches)?.spec?.replicas;
     const ordinal = relay.spec.spool.mode === 'PerReplica';
     const since = this.#drainingSince.get(key) ?? new Map<string, number>();
     const now = this.#deps.clock.now();
@@ -155,19 +166,20 @@ export class Reconciler {
       ordinal,
       adopted: !ordinal && relay.spec.spool.accessMode === 'ReadWriteMany',
       podName: at => replicaPod(relay, at),
-      pods: livePods(relay, this.#deps.caches).map(({ metadata }) => metadata.name),
+      pods: livePods(relay, caches).map(({ metadata }) => metadata.name),
+      mayHoldMail: claimsOf(relay, caches).some(({ status }) => status?.phase === 'Bound'),
       reports: this.#deps.reports.of(key),
       drainingSince: since,
       now,
       timeoutMs: relay.spec.spool.drainTimeoutSeconds * 1000,
     });
-    this.#drainingSince.set(key, new Map(plan.draining.map(pod => [pod, since.get(pod) ?? now])));
+    this.#drainingSince.set(key, new Map(plan.awaited.map(pod => [pod, since.get(pod) ?? now])));
     return plan;
   }
 
   #context(relay: MailRelay, plan: ScalePlan): BuildContext {
     const liveClaimSize = sharedClaimSize(relay, this.#deps.caches);
-    const template = this.#liveStatefulSet(relay)?.spec?.volumeClaimTemplates?.[0];
+    const template = liveStatefulSet(relay, this.#deps.caches)?.spec?.volumeClaimTemplates?.[0];
     const liveTemplateSize = template?.spec?.resources?.requests?.['storage'];
     return {
       ...this.#deps.context,
@@ -189,7 +201,7 @@ export class Reconciler {
   }
 
   async #lookAfterVolumes(relay: MailRelay, seen: Draft, sizeBefore: string | undefined): Promise<void> {
-    const { caches, clock } = this.#deps;
+    const { caches } = this.#deps;
     const refusedGrowth = await growReplicaClaims(relay, this.#deps);
     const claims = claimsOf(relay, caches);
     const { claim } = childNames(relay);
@@ -199,9 +211,8 @@ export class Reconciler {
     const grows = sizeBefore !== undefined && refusal !== undefined;
     if (grows) seen.obstacles = seen.obstacles.filter(obstacle => obstacle !== refusal);
     const refused = refusedGrowth ?? (grows ? refusal.message : undefined);
-    const held = seen.scale === undefined ? [] : heldVolumes(relay, claims, seen.scale, clock.wallTime());
     const served = (seen.workload?.desired ?? 0) > 0;
-    const state = volumeState(relay, claims, refused, held);
+    const state = volumeState(relay, claims, refused, seen.volumes.held);
     seen.volumes = served ? state : { ...state, pending: [] };
   }
 
@@ -210,46 +221,47 @@ export class Reconciler {
     await this.#patchFinalizers(relay, [...relay.finalizers, drainFinalizer]);
   }
 
-  async #patchFinalizers(relay: MailRelay, finalizers: readonly string[]): Promise<void> {
+  /** `finalizers` come from the cache, so the write holds only for the object as it is there. */
+  async #patchFinalizers(ref: ObjectRef, finalizers: readonly string[]): Promise<void> {
     if (!this.#deps.mayWrite()) throw new NotLeaderError();
-    const { resourceVersion } = this.#deps.caches.relays.get(relay)?.metadata ?? {};
+    const { resourceVersion } = this.#deps.caches.relays.get(ref)?.metadata ?? {};
     const metadata = { finalizers, ...(resourceVersion !== undefined && { resourceVersion }) };
-    const patched = await this.#deps.client.mergePatch(mailRelays, relay, { metadata }, { fieldManager });
+    const patched = await this.#deps.client.mergePatch(mailRelays, ref, { metadata }, { fieldManager });
     this.#deps.caches.relays.observe(patched);
+  }
+
+  async #letGo(key: string, ref: ObjectRef, finalizers: readonly string[]): Promise<undefined> {
+    const others = finalizers.filter(name => name !== drainFinalizer);
+    await this.#patchFinalizers(ref, others).catch(ignoreGone);
+    return this.#forget(key);
   }
 
   /** Being deleted: everything on board is sent first, as far as time allows. */
   async #finalize(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {
     if (!relay.finalizers.includes(drainFinalizer)) return this.#forget(key);
-    const plan = this.#plan(key, relay, 0);
-    seen.scale = plan;
-    if (plan.replicas > 0) {
-      const context = this.#context(relay, plan);
-      seen.fingerprint = configJson(relay, context).fingerprint;
+    const context = this.#intend(key, relay, seen, 0);
+    if (context.replicas > 0) {
       seen.obstacles = await applyChildren(relay, context, this.#deps);
       Object.assign(seen, this.#workload(relay));
       await this.#lookAfterPods(key, relay, seen);
       const wait = await this.#report(key, seen);
       return soonest(wait, DRAIN_LOOK_MS);
     }
-    const held = heldVolumes(relay, claimsOf(relay, this.#deps.caches), plan, this.#deps.clock.wallTime());
-    seen.volumes = { pending: [], held };
     this.#tell(seen, relay.status);
-    await this.#patchFinalizers(
-      relay,
-      relay.finalizers.filter(name => name !== drainFinalizer),
-    ).catch(ignoreGone);
-    return this.#forget(key);
+    return this.#letGo(key, relay, relay.finalizers);
   }
 
   async #suspended(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {
     const plan = this.#plan(key, relay, relay.spec.replicas);
+    // Nobody is told to drain, so nobody's time to drain runs.
+    this.#drainingSince.delete(key);
     const context = this.#context(relay, plan);
     seen.suspended = { pending: pendingChanges(relay, context, this.#deps) };
     seen.fingerprint = configJson(relay, context).fingerprint;
     await this.#readCredentials(relay, seen);
     Object.assign(seen, this.#workload(relay));
     this.#deps.reports.follow(key, addressesOf(livePods(relay, this.#deps.caches)), false);
+    seen.reports = this.#deps.reports.of(key);
     return soonest(await this.#report(key, seen));
   }
 
@@ -258,31 +270,18 @@ export class Reconciler {
     const { metadata } = seen.object;
     if (seen.deleting && metadata.finalizers?.includes(drainFinalizer) === true) {
       // Nothing can be planned from it; holding it up would help nobody.
-      const finalizers = metadata.finalizers.filter(name => name !== drainFinalizer);
-      await this.#deps.client.mergePatch(
-        mailRelays,
-        metadata,
-        { metadata: { finalizers } },
-        { fieldManager },
-      );
-      return this.#forget(key);
+      return this.#letGo(key, metadata, metadata.finalizers);
     }
     return soonest(await this.#report(key, seen));
   }
 
   /** Writes the status if it says something new. Resolves with when to come again for what was too early. */
   async #report(key: string, seen: Observation): Promise<number | undefined> {
+    if (isPremature(seen)) return SOON_MS;
     const { statusWriter, clock } = this.#deps;
     const { object } = seen;
     const before = object.status ?? {};
-    const asked = object.metadata.annotations ?? {};
-    const resendAt = asked[annotations.resendRequestedAt];
-    const reconcileAt = asked[annotations.reconcileRequestedAt];
-    const handled = {
-      ...(resendAt !== undefined && { resendAt }),
-      ...(reconcileAt !== undefined && { reconcileAt }),
-    };
-    const status = statusOf(seen, handled, clock.wallTime());
+    const status = statusOf(seen, handledIn(seen), clock.wallTime());
     const outcome = await statusWriter.write(mailRelays, object, status, {
       urgent: isUrgent(before, status),
     });
@@ -301,19 +300,8 @@ export class Reconciler {
   }
 
   #workload(relay: MailRelay): { workload?: WorkloadState } {
-    const live = this.#liveWorkload(relay);
+    const live = liveWorkload(relay, this.#deps.caches);
     return live === undefined ? {} : { workload: workloadState(live) };
-  }
-
-  #liveWorkload(relay: MailRelay): Deployment | StatefulSet | undefined {
-    if (relay.spec.spool.mode === 'PerReplica') return this.#liveStatefulSet(relay);
-    const ref = { name: childNames(relay).workload, namespace: relay.namespace };
-    return this.#deps.caches.of<Deployment>(deployments)?.get(ref);
-  }
-
-  #liveStatefulSet(relay: MailRelay): StatefulSet | undefined {
-    const ref = { name: childNames(relay).workload, namespace: relay.namespace };
-    return this.#deps.caches.of<StatefulSet>(statefulSets)?.get(ref);
   }
 
   #forget(key: string): undefined {
@@ -323,14 +311,22 @@ export class Reconciler {
   }
 }
 
-function workloadState({ status, spec, metadata }: Deployment | StatefulSet): WorkloadState {
-  return {
-    desired: spec?.replicas ?? 0,
-    replicas: status?.replicas ?? 0,
-    ready: status?.readyReplicas ?? 0,
-    updated: status?.updatedReplicas ?? 0,
-    observed: (status?.observedGeneration ?? 0) >= (metadata.generation ?? 0),
-  };
+/**
+ * A pod has not been asked yet, which takes moments: nothing can be said of it. Without this every start of the
+ * operator would call every relay not ready, and then ready again. Mail left behind is told at once.
+ */
+function isPremature({ reports, scale }: Observation): boolean {
+  const unasked = reports.some(({ status, error }) => status === undefined && error === undefined);
+  return unasked && (scale?.leaving.length ?? 0) === 0;
+}
+
+/** The requests that were acted on: none while nothing is written, or not all of it could be. */
+function handledIn({ object, problems, suspended, retrying }: Observation): Handled {
+  if (problems !== undefined || suspended !== undefined || retrying.length > 0) return {};
+  const asked = object.metadata.annotations ?? {};
+  const resendAt = asked[annotations.resendRequestedAt];
+  const reconcileAt = asked[annotations.reconcileRequestedAt];
+  return { ...(resendAt !== undefined && { resendAt }), ...(reconcileAt !== undefined && { reconcileAt }) };
 }
 
 function soonest(...waits: readonly (number | undefined)[]): HandlerResult {

@@ -31,6 +31,7 @@ const relayStatusSchema = z.looseObject({
   ),
   queue: z.object({ active: queueSchema, failed: queueSchema, held: queueSchema, dead: queueSchema }),
   disk: z.looseObject({ freeBytes: z.number(), reserveBytes: z.number(), low: z.boolean() }),
+  listener: z.looseObject({ connections: z.number() }).optional(),
 });
 
 export type RelayStatus = z.output<typeof relayStatusSchema>;

@@ -4,6 +4,7 @@
  * their time is up. Pure: from what is wanted, what runs and what the pods
  * say, to how many replicas there should be and who is draining.
  */
+import { shutdownSeconds } from '../resources/config-json.ts';
 import type { PodReport } from './pod-reports.ts';
 
 export interface ScaleInput {
@@ -19,6 +20,8 @@ export interface ScaleInput {
   readonly podName: (ordinal: number) => string;
   /** Names of the pods there are. */
   readonly pods: readonly string[];
+  /** There is a volume that a pod may have written to. */
+  readonly mayHoldMail: boolean;
   readonly reports: readonly PodReport[];
   /** When each pod began to drain, ms of the same clock as `now`. */
   readonly drainingSince: ReadonlyMap<string, number>;
@@ -31,11 +34,19 @@ export interface ScalePlan {
   readonly replicas: number;
   /** Pods that take no new mail and send what they have. */
   readonly draining: readonly string[];
+  /** Whose time runs: the draining pods, or '' while the pod of a volume with mail is not there. */
+  readonly awaited: readonly string[];
   /** Pods that go now with mail on board: their time is up. */
   readonly leaving: readonly { readonly pod: string; readonly messages: number }[];
   /** Unsent messages on the draining pods; undefined = not known of all. */
   readonly unsent: number | undefined;
 }
+
+/**
+ * A relay says that it drains as soon as it has the configuration, and takes mail for the grace time after that:
+ * an empty queue means nothing before it is over. One second more for the timers of the relay.
+ */
+const settleMs = (shutdownSeconds.graceSeconds + 1) * 1000;
 
 /** Plans one step. Call it again when a pod has news or after a while. */
 export function planScale(input: ScaleInput): ScalePlan {
@@ -45,7 +56,7 @@ export function planScale(input: ScaleInput): ScalePlan {
 }
 
 function settledAt(replicas: number): ScalePlan {
-  return { replicas, draining: [], leaving: [], unsent: 0 };
+  return { replicas, draining: [], awaited: [], leaving: [], unsent: 0 };
 }
 
 function shrinkFromTop(input: ScaleInput, live: number): ScalePlan {
@@ -54,33 +65,44 @@ function shrinkFromTop(input: ScaleInput, live: number): ScalePlan {
   let replicas = live;
   const leaving: { pod: string; messages: number }[] = [];
   for (let top = draining.at(-1); top !== undefined && mayGo(top, input); top = draining.at(-1)) {
-    const messages = unsentOf(top, input) ?? 0;
+    const messages = onBoard(top, input);
     if (messages > 0) leaving.push({ pod: top, messages });
     draining.pop();
     replicas -= 1;
   }
-  return { replicas, draining, leaving, unsent: sum(draining, input) };
+  return { replicas, draining, awaited: draining, leaving, unsent: sum(draining, input) };
 }
 
 /** All or none: which pod of a Deployment goes first is not ours to say. */
 function shrinkToNothing(input: ScaleInput, live: number): ScalePlan {
   const { pods, wanted } = input;
   if (wanted > 0) return settledAt(wanted);
-  if (!pods.every(pod => mayGo(pod, input))) {
-    return { replicas: live, draining: pods, leaving: [], unsent: sum(pods, input) };
+  // Between two pods (an eviction, a rollout) the volume is as full as ever: its next pod has to send.
+  const podless = pods.length === 0 && input.mayHoldMail;
+  const awaited = podless ? [''] : pods;
+  const unsent = podless ? undefined : sum(pods, input);
+  if (!awaited.every(pod => mayGo(pod, input))) {
+    return { replicas: live, draining: pods, awaited, leaving: [], unsent };
   }
   const leaving = pods.flatMap(pod => {
-    const messages = unsentOf(pod, input) ?? 0;
+    const messages = onBoard(pod, input);
     return messages > 0 ? [{ pod, messages }] : [];
   });
-  return { replicas: 0, draining: pods, leaving, unsent: sum(pods, input) };
+  return { replicas: 0, draining: pods, awaited, leaving, unsent };
 }
 
 function mayGo(pod: string, input: ScaleInput): boolean {
   const since = input.drainingSince.get(pod);
-  if (since !== undefined && input.now - since >= input.timeoutMs) return true;
-  const status = reportOf(pod, input)?.status;
-  return status?.draining === true && unsentOf(pod, input) === 0;
+  if (since === undefined) return false;
+  if (input.now - since >= input.timeoutMs) return true;
+  const report = reportOf(pod, input);
+  return report !== undefined && isShut(report, since) && unsentOf(pod, input) === 0;
+}
+
+/** Nothing can come in any more: said by an answer of this drain, not of an earlier one, and after the grace time. */
+function isShut({ status, error, askedAt = 0, drainingSince = Infinity }: PodReport, since: number): boolean {
+  if (error !== undefined || status?.draining !== true) return false;
+  return askedAt - Math.max(since, drainingSince) >= settleMs && (status.listener?.connections ?? 0) === 0;
 }
 
 function sum(pods: readonly string[], input: ScaleInput): number | undefined {
@@ -88,6 +110,12 @@ function sum(pods: readonly string[], input: ScaleInput): number | undefined {
   return counts.some(count => count === undefined)
     ? undefined
     : counts.reduce((total: number, count) => total + (count ?? 0), 0);
+}
+
+/** What stays on its volume when it goes: messages held by hand too, though nobody waits for those. */
+function onBoard(pod: string, input: ScaleInput): number {
+  const held = reportOf(pod, input)?.status?.queue.held.messages ?? 0;
+  return (unsentOf(pod, input) ?? 0) + held;
 }
 
 /** Messages it still has to send; held and dead ones stay whatever happens. */

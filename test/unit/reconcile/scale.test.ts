@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { PodReport } from '../../../operator/reconcile/pod-reports.ts';
+import type { RelayStatus } from '../../../operator/reconcile/relay-status.ts';
+import { planScale, type ScaleInput, type ScalePlan } from '../../../operator/reconcile/scale.ts';
+import { shutdownSeconds } from '../../../operator/resources/config-json.ts';
+
+const none = { messages: 0, bytes: 0 };
+const some = { messages: 3, bytes: 30 };
+const graceMs = shutdownSeconds.graceSeconds * 1000;
+
+function status(more: Partial<RelayStatus> = {}): RelayStatus {
+  return {
+    version: '1',
+    ready: false,
+    draining: true,
+    providers: [],
+    queue: { active: none, failed: none, held: none, dead: none },
+    disk: { freeBytes: 1e9, reserveBytes: 1e6, low: false },
+    ...more,
+  };
+}
+
+/** Drains since 1000 and answered last at 20 000, well after the grace time. */
+function report(pod: string, more: Partial<PodReport> = {}): PodReport {
+  return { pod, status: status(), askedAt: 20_000, drainingSince: 1000, ...more };
+}
+
+const shared: ScaleInput = {
+  wanted: 0,
+  live: 1,
+  ordinal: false,
+  adopted: false,
+  podName: at => `mail-${at}`,
+  pods: ['mail-a'],
+  mayHoldMail: true,
+  reports: [report('mail-a')],
+  drainingSince: new Map([['mail-a', 1000]]),
+  now: 20_000,
+  timeoutMs: 600_000,
+};
+
+function isHeldUp({ replicas }: ScalePlan): boolean {
+  return replicas > 0;
+}
+
+describe('a pod that drains', () => {
+  test('goes when it is empty and its grace time is over', () => {
+    assert.deepEqual(planScale(shared), {
+      replicas: 0,
+      draining: ['mail-a'],
+      awaited: ['mail-a'],
+      leaving: [],
+      unsent: 0,
+    });
+  });
+
+  const stays: Record<string, Partial<ScaleInput>> = {
+    'as long as it has mail to send': {
+      reports: [report('mail-a', { status: status({ queue: { ...status().queue, failed: some } }) })],
+    },
+    'while its listener still takes mail: the grace time after its first answer is not over': {
+      reports: [report('mail-a', { drainingSince: 20_000 - graceMs })],
+    },
+    'when the answer is of an earlier drain, called off and begun again': {
+      drainingSince: new Map([['mail-a', 20_000 - graceMs]]),
+    },
+    'when it no longer answers, whatever it said last': { reports: [report('mail-a', { error: 'refused' })] },
+    'while a client is still connected': {
+      reports: [report('mail-a', { status: status({ listener: { connections: 1 } }) })],
+    },
+    'before it was told to drain': { drainingSince: new Map() },
+    'when it has never answered': { reports: [{ pod: 'mail-a', error: 'refused' }] },
+  };
+  for (const [why, more] of Object.entries(stays)) {
+    test(`stays ${why}`, () => {
+      assert.ok(isHeldUp(planScale({ ...shared, ...more })));
+      const ordinal = { ...shared, ...more, ordinal: true, podName: () => 'mail-a' };
+      assert.ok(isHeldUp(planScale(ordinal)));
+    });
+  }
+
+  test('goes with its mail when its time is up, and says how much that is, held mail included', () => {
+    const queue = { ...status().queue, active: some, held: some };
+    const plan = planScale({
+      ...shared,
+      now: 601_000,
+      reports: [report('mail-a', { status: status({ queue }), error: 'refused' })],
+    });
+    assert.equal(plan.replicas, 0);
+    assert.deepEqual(plan.leaving, [{ pod: 'mail-a', messages: 6 }]);
+  });
+
+  test('says what it holds back by hand when it goes, which keeps nobody waiting', () => {
+    const queue = { ...status().queue, held: some };
+    const plan = planScale({ ...shared, reports: [report('mail-a', { status: status({ queue }) })] });
+    assert.equal(plan.replicas, 0);
+    assert.deepEqual(plan.leaving, [{ pod: 'mail-a', messages: 3 }]);
+  });
+});
+
+describe('a volume between two pods', () => {
+  const podless = { ...shared, pods: [], reports: [], drainingSince: new Map<string, number>() };
+
+  test('waits for its next pod, which may have mail to send', () => {
+    const plan = planScale(podless);
+    assert.deepEqual(plan, { replicas: 1, draining: [], awaited: [''], leaving: [], unsent: undefined });
+  });
+
+  test('waits no longer than a drain may take', () => {
+    const plan = planScale({ ...podless, drainingSince: new Map([['', 1000]]), now: 601_000 });
+    assert.equal(plan.replicas, 0);
+  });
+
+  test('holds up nothing when no pod can have written to it', () => {
+    assert.equal(planScale({ ...podless, mayHoldMail: false }).replicas, 0);
+  });
+});
+
+describe('a StatefulSet', () => {
+  const three: ScaleInput = {
+    ...shared,
+    ordinal: true,
+    wanted: 1,
+    live: 3,
+    pods: ['mail-0', 'mail-1', 'mail-2'],
+    reports: ['mail-0', 'mail-1', 'mail-2'].map(pod => report(pod)),
+    drainingSince: new Map([
+      ['mail-1', 1000],
+      ['mail-2', 1000],
+    ]),
+  };
+
+  test('goes down to the highest replica that still has mail', () => {
+    const queue = { ...status().queue, active: some };
+    const reports = [report('mail-1', { status: status({ queue }) }), report('mail-2')];
+    const plan = planScale({ ...three, reports });
+    assert.equal(plan.replicas, 2);
+    assert.deepEqual(plan.draining, ['mail-1']);
+    assert.equal(plan.unsent, 3);
+  });
+
+  test('keeps an empty replica below one that has mail', () => {
+    const queue = { ...status().queue, active: some };
+    const reports = [report('mail-1'), report('mail-2', { status: status({ queue }) })];
+    assert.deepEqual(planScale({ ...three, reports }).draining, ['mail-1', 'mail-2']);
+  });
+
+  test('drains nobody when it grows or stays', () => {
+    for (const wanted of [3, 5]) {
+      const plan = planScale({ ...three, wanted });
+      assert.deepEqual(plan, { replicas: wanted, draining: [], awaited: [], leaving: [], unsent: 0 });
+    }
+  });
+});
+
+test('replicas that share a volume go at once: the others send what they leave', () => {
+  const plan = planScale({ ...shared, adopted: true, wanted: 1, live: 3 });
+  assert.deepEqual([plan.replicas, plan.draining], [1, []]);
+});
