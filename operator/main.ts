@@ -1,7 +1,7 @@
 /**
  * The operator's program: flags, signals and exit codes, nothing else. Exit 0
- * after a clean stop, 2 for wrong use, 1 when it cannot start or lost its lease
- * (Kubernetes starts it again, and the next one takes over).
+ * after a clean stop, 2 for wrong use, 1 when it cannot start (Kubernetes starts
+ * it again).
  */
 import { Operator } from './operator.ts';
 import { parseOptions, UsageError } from './options.ts';
@@ -14,13 +14,13 @@ process.exitCode = await main();
 async function main(): Promise<number> {
   try {
     const options = parseOptions(process.argv.slice(2), process.env);
-    const ended = Promise.withResolvers<number>();
-    const operator = await Operator.start(options, () => ended.resolve(1));
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.resolve(0));
-    const code = await ended.promise;
+    const ended = Promise.withResolvers<void>();
+    const operator = await Operator.start(options);
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.resolve());
+    await ended.promise;
     setTimeout(() => process.exit(1), EXIT_MS).unref();
     await operator.stop();
-    return code;
+    return 0;
   } catch (error) {
     if (error instanceof UsageError) return error.exitCode;
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);

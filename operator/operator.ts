@@ -54,12 +54,12 @@ export class Operator {
   #resync: NodeJS.Timeout | undefined;
   #stopped: Promise<void> | undefined;
 
-  private constructor(options: OperatorOptions, parts: Parts, onLost: () => void) {
+  private constructor(options: OperatorOptions, parts: Parts) {
     this.#options = options;
     this.#log = parts.log;
     this.#transport = parts.transport;
     this.#caches = parts.caches;
-    this.#election = options.leaderElect ? this.#elect(parts, onLost) : undefined;
+    this.#election = options.leaderElect ? this.#elect(parts) : undefined;
     const mayWrite = (): boolean => this.#election?.isLeader() ?? true;
     const { client, metrics } = parts;
     this.#events = createEventRecorder({
@@ -76,7 +76,8 @@ export class Operator {
     });
     const reconciler = this.#reconciler(client, mayWrite);
     this.#queue = createWorkQueue({
-      handler: key => reconciler.reconcile(key),
+      // Who does not lead lets go of what is left; leading again begins with every key.
+      handler: async key => (mayWrite() ? reconciler.reconcile(key) : undefined),
       workers: options.workers,
       hooks: metrics.queueHooks('mailrelay', {
         onError: (relay, error, failures, retryInMs) =>
@@ -86,16 +87,13 @@ export class Operator {
   }
 
   /**
-   * Connects, watches, and works as soon as it leads. `onLost`: the lease was lost, the process must end.
+   * Connects, watches, and works while it leads. A lease that is lost, as when the API server is away, is taken
+   * again by the same process: caches and connections are there, so that it works on as soon as the server is back.
    * `ask` reads /status of the pod at an address.
    */
-  static async start(
-    options: OperatorOptions,
-    onLost: () => void,
-    ask: Ask = fetchRelayStatus,
-  ): Promise<Operator> {
+  static async start(options: OperatorOptions, ask: Ask = fetchRelayStatus): Promise<Operator> {
     const parts = { ...(await connect(options)), ask };
-    const operator = new Operator(options, parts, onLost);
+    const operator = new Operator(options, parts);
     operator.#probes = await operator.#serve(parts.registry);
     await operator.#caches.start();
     operator.#synced = true;
@@ -119,10 +117,9 @@ export class Operator {
   }
 
   async #stop(): Promise<void> {
-    clearInterval(this.#resync);
-    this.#endTriggers();
+    this.#rest();
     await this.#queue.stop(DRAIN_MS);
-    this.#reports.stop();
+    this.#reports.stop(); // what was being worked on may have begun to follow pods again
     await this.#events.flush();
     await this.#events.stop();
     await this.#election?.stop();
@@ -140,7 +137,15 @@ export class Operator {
     this.#queue.start();
   }
 
-  #elect({ client, metrics }: Parts, onLost: () => void): LeaderElection {
+  /** Takes in nothing new and asks no pods. */
+  #rest(): void {
+    clearInterval(this.#resync);
+    this.#endTriggers();
+    this.#endTriggers = () => undefined;
+    this.#reports.stop();
+  }
+
+  #elect({ client, metrics }: Parts): LeaderElection {
     const { leaderElectionName: name, leaderElectionNamespace: namespace } = this.#options;
     return createLeaderElection({
       client,
@@ -154,7 +159,7 @@ export class Operator {
       onStopped: why => {
         metrics.setLeader(name, false);
         this.#log.info({ why }, 'leading no more');
-        if (why === 'lost') onLost();
+        if (why === 'lost') this.#rest();
       },
       onError: error => this.#log.warn({ error: error.message }, 'lease'),
     });

@@ -114,11 +114,7 @@ export class Rig {
       ],
       {},
     );
-    const operator = await Operator.start(
-      options,
-      () => undefined,
-      ip => this.#ask(ip),
-    );
+    const operator = await Operator.start(options, ip => this.#ask(ip));
     this.#operators.add(operator);
     return operator;
   }
