@@ -81,7 +81,14 @@ async function openFree(directory: string, open: OpenIn): Promise<OpenSpool | un
   }
 }
 
+/** Until a checkpoint what is new is in the write-ahead log alone; after a crash it stays there. */
 async function lastChange(path: string): Promise<number | undefined> {
+  const times = await Promise.all([modifiedAt(path), modifiedAt(`${path}-wal`)]);
+  const known = times.filter(time => time !== undefined);
+  return known.length === 0 ? undefined : Math.max(...known);
+}
+
+async function modifiedAt(path: string): Promise<number | undefined> {
   return stat(path).then(
     ({ mtimeMs }) => mtimeMs,
     () => undefined,
