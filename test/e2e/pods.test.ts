@@ -120,10 +120,14 @@ describe('relay pods that die', { concurrency: 2 }, () => {
         return ready && (await waiting(scene, pods)) === all;
       });
       await scene.change({ replicas: 1 });
-      await scene.until('one pod holds all mail', async () => {
-        const pods = await scene.pods();
-        return pods.length === 1 && (await waiting(scene, pods)) === all;
-      });
+      await scene.until(
+        'one pod holds all mail',
+        async () => {
+          const pods = await scene.pods();
+          return pods.length === 1 && (await waiting(scene, pods)) === all;
+        },
+        150,
+      ); // a look every half minute, which adopts one
       await scene.allUp();
       await scene.accounted();
       await scene.ready('True');
