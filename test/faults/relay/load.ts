@@ -13,7 +13,7 @@ export interface Arrival {
   /** The relay's id for it, of its Received field. */
   readonly id: string;
   readonly at: number;
-  /** Which run of the relay brought it. */
+  /** Which run of the relay brought it, from 1. */
   readonly run: number;
 }
 
@@ -24,11 +24,16 @@ export class Ledger {
   readonly arrivals = new Map<string, Arrival[]>();
   /** Mails whose content was not what was sent. */
   readonly corrupt: string[] = [];
-  /** The relay's run under way. */
-  run = 0;
+  /** When each run of the relay began. */
+  readonly #begun: number[] = [];
+
+  /** To be called before each start of the relay. */
+  begin(): void {
+    this.#begun.push(Date.now());
+  }
 
   /** Takes note of what a scripted provider received: its onMessage. */
-  received(provider: string, { body }: Pick<TransactionRecord, 'body'>): void {
+  received(provider: string, { body, session }: Pick<TransactionRecord, 'body' | 'session'>): void {
     const text = body.toString('latin1');
     const at = text.indexOf('\r\n\r\n');
     const head = text.slice(0, at);
@@ -40,7 +45,9 @@ export class Ledger {
       return;
     }
     const known = this.arrivals.get(serial) ?? [];
-    known.push({ provider, id, at: Date.now(), run: this.run });
+    // By its connection: what a killed run had sent whole may be read after the kill.
+    const run = this.#begun.findLastIndex(begun => begun <= session.openedAt) + 1;
+    known.push({ provider, id, at: Date.now(), run });
     this.arrivals.set(serial, known);
   }
 
