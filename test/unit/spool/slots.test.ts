@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -59,6 +59,33 @@ test('a slot with mail whose relay is gone is found and opened, its mail as it w
   assert.ok(found);
   closing(found.spool);
   assert.equal(found.name, gone.name);
+  assert.deepEqual(
+    (await found.spool.list({})).map(message => message.id),
+    [id],
+  );
+});
+
+test('a slot that was found empty is looked at again when a relay has been killed on it', async t => {
+  const { root, closing } = await volume(t);
+  const own = await takeSlot(root, open);
+  const empty = await takeSlot(root, open);
+  closing(own.spool);
+  await empty.spool.close();
+  const slots = new AbandonedSlots(root, open);
+  assert.equal(await slots.next(new Set([own.name])), undefined);
+
+  const killed = await takeSlot(root, open);
+  const id = await putOne(killed.spool);
+  // What a kill leaves: the files as they are now, the log not yet in the database.
+  const directory = join(root, killed.name);
+  const asKilled = { recursive: true, preserveTimestamps: true };
+  await cp(directory, join(root, 'kept'), asKilled);
+  await killed.spool.close();
+  await rm(directory, { recursive: true });
+  await cp(join(root, 'kept'), directory, asKilled);
+  const found = await slots.next(new Set([own.name]));
+  assert.ok(found);
+  closing(found.spool);
   assert.deepEqual(
     (await found.spool.list({})).map(message => message.id),
     [id],
