@@ -197,7 +197,7 @@ export class Provider {
     const rate = this.config.limits.messagesPerSecond;
     if (rate === undefined) return true;
     const now = this.#deps.now();
-    const taken = take(this.#bucket ?? full(now, rate), now, rate);
+    const taken = take(this.#bucket ?? full(rate, now), now, rate);
     this.#bucket = taken.bucket;
     if (taken.waitMs === 0) return true;
     clearTimeout(this.#rateTimer);
