@@ -30,6 +30,8 @@ const BODY_BYTES = 32 * 1024 * 1024;
 /** Resends at once per usable connection. */
 const RESENDS_PER_CONNECTION = 4;
 const RESEND_WINDOW = 1000;
+/** Part of the window that must be free before more is claimed. */
+const RESENDS_PER_CLAIM = 1 / 4;
 /** Longest sleep between two looks at what is due, ms. */
 const LOOK_MS = 30_000;
 /** Between two tries to commit a result while the disk is full, ms. */
@@ -175,9 +177,12 @@ export class Scheduler {
 
   #resendQuery(): ClaimQuery {
     const now = this.#deps.now();
-    const limit = this.#ramp.size(this.#resendCeiling()) - this.#running.resend;
+    const size = this.#ramp.size(this.#resendCeiling());
+    const free = size - this.#running.resend;
     const waiting = this.#deps.spool.counts().failed.messages > this.#running.resend;
-    const query = { state: 'failed', dueBefore: now, limit: waiting ? limit : 0 } as const;
+    // A few at a time: each claim reads past all that are under way.
+    const limit = waiting && free >= size * RESENDS_PER_CLAIM ? free : 0;
+    const query = { state: 'failed', dueBefore: now, limit } as const;
     if (this.#drain !== undefined) return { ...query, triedBefore: this.#drain.since };
     if (!this.#putOff) return query;
     return { ...query, dueBefore: Number.MAX_SAFE_INTEGER, dueAfter: this.#latestDue(now) };

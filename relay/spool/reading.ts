@@ -3,8 +3,8 @@
  * one is used, and no more than that is in memory. A body that moves to its
  * file meanwhile is read on from there.
  */
-import { constants, createReadStream } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { bodyPath } from './body-files.ts';
 import { canonicalLines } from './canonical.ts';
 import type { Channel } from './channel.ts';
@@ -14,6 +14,7 @@ import { SpoolError } from './spool.ts';
 
 /** Half a chunk, because repairing line ends may double it. */
 const FILE_BYTES = CHUNK_BYTES / 2;
+const LEAST_READ_BYTES = 4096;
 
 /** Throws SpoolError 'not-found' when there is no such message, or its body was taken away. */
 export async function* readBody(directory: string, channel: Channel, id: MessageId): AsyncIterable<Buffer> {
@@ -60,7 +61,7 @@ async function* readRest(
 }
 
 async function* readFile(directory: string, row: Row): AsyncIterable<Buffer> {
-  const [, id, , place] = row;
+  const [, id, , place, , , , size] = row;
   if (place === NOWHERE) throw new SpoolError('not-found', `the body of ${id} is missing`);
   const path = bodyPath(directory, place, id);
   const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((error: unknown) => {
@@ -68,6 +69,22 @@ async function* readFile(directory: string, row: Row): AsyncIterable<Buffer> {
     const kind = code === 'ENOENT' || code === 'ELOOP' ? 'not-found' : 'io';
     throw new SpoolError(kind, `the body of ${id} cannot be read from ${path}: ${code}`, error);
   });
-  const stream = createReadStream(path, { fd: handle, highWaterMark: FILE_BYTES });
-  yield* canonicalLines(stream as AsyncIterable<Buffer>);
+  yield* canonicalLines(bytesOf(handle, size));
+}
+
+/**
+ * In buffers no larger than the file needs: a stream would take a full one for
+ * each small message. `size` is what was written; people may have changed it.
+ */
+async function* bytesOf(handle: FileHandle, size: number): AsyncIterable<Buffer> {
+  try {
+    for (;;) {
+      const buffer = Buffer.allocUnsafeSlow(Math.min(FILE_BYTES, Math.max(LEAST_READ_BYTES, size)));
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length);
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await handle.close();
+  }
 }
