@@ -106,6 +106,8 @@ export const exim: Kind = {
   },
 
   async prepare(place) {
+    look();
+    if (found.trouble !== '') throw new Error(found.trouble);
     const { directory } = place;
     const [passwd, group] = await Promise.all(
       ['passwd', 'group'].map(name => readFile(`/etc/${name}`, 'utf8')),
