@@ -86,7 +86,6 @@ describe('relays whose operator or API server is away', () => {
   });
 
   test('while the API server is away for a minute mail goes on and fails over; afterwards changes take effect in the same pods', async t => {
-    if (cluster.sort !== 'own') return t.skip('only our own cluster can lose its API server');
     await play(t, cluster, {}, async scene => {
       await scene.ready('True', 'Available');
       const { primary, backup, last } = scene.upstreams;
@@ -108,13 +107,18 @@ describe('relays whose operator or API server is away', () => {
       await scene.accounted();
       assert.deepEqual(load.errors, []);
 
-      const forwardProviders = [providerSpec('last', last), providerSpec('backup', backup)];
+      // The same Secrets stay mounted, so that no new pod is needed.
+      const forwardProviders = [
+        providerSpec('last', last),
+        providerSpec('backup', backup),
+        providerSpec('primary', primary),
+      ];
       await scene.change({ forwardProviders });
       await scene.until('the change is in effect', async () => {
         const { providers } = await scene.relay(pod);
         return providers[0]?.name === 'last' && providers[0].state === 'active';
       });
-      await scene.ready('True', 'Available');
+      await scene.ready('True');
       const now = await scene.pod();
       assert.deepEqual([now.uid, now.restarts], [pod.uid, pod.restarts]);
     });

@@ -70,6 +70,7 @@ export async function play(
   options: SceneOptions,
   act: (scene: Scene) => Promise<void>,
 ): Promise<void> {
+  if (cluster.sort !== 'own') return test.skip('scripted providers are reached on our own cluster only');
   const namespace = `e2e-${crypto.randomUUID().slice(0, 8)}`;
   const upstreams = await startUpstreams(cluster);
   const scene = new Scene(cluster, namespace, upstreams);
