@@ -1,7 +1,8 @@
 /**
  * Keeps asking relay pods how they are: every few seconds in calm times, twice
- * a second while a change is awaited, never more than a bounded number at
- * once. Tells which relay has news; decides nothing.
+ * a second while a change is awaited, less often those that do not answer,
+ * never more than a bounded number at once. Tells which relay has news;
+ * decides nothing.
  */
 import type { Clock } from '../kube/clock.ts';
 import type { RelayStatus } from './relay-status.ts';
@@ -37,12 +38,18 @@ export interface PodReportsOptions {
 
 const CALM_MS = 10_000;
 const HURRY_MS = 500;
+/** A change comes in seconds. What has not come by then may never come: a refused configuration, a pod that hangs. */
+const HURRY_FOR_MS = 120_000;
+/** A pod that does not answer holds its place among those asked at once until it times out. */
+const SLOWEST = 3;
 const AT_ONCE = 32;
 
 interface Asked extends PodAddress {
   readonly relay: string;
   report: PodReport;
   digest: string;
+  /** In a row. */
+  failures: number;
   cancel: () => void;
 }
 
@@ -50,7 +57,8 @@ export class PodReports {
   readonly #options: PodReportsOptions;
   readonly #pods = new Map<string, Asked>();
   readonly #byRelay = new Map<string, Map<string, Asked>>();
-  readonly #hurried = new Set<string>();
+  /** What each relay is asked often for, and until when. */
+  readonly #hurried = new Map<string, { readonly awaited: string; readonly until: number }>();
   readonly #waiting: Asked[] = [];
   #asking = 0;
 
@@ -58,8 +66,11 @@ export class PodReports {
     this.#options = options;
   }
 
-  /** Says which pods a relay has now; new ones are asked at once, others forgotten. `hurry`: a change is awaited. */
-  follow(relay: string, pods: readonly PodAddress[], hurry: boolean): void {
+  /**
+   * Says which pods a relay has now; new ones are asked at once, others forgotten. `awaited` names the change that is
+   * waited for: all are asked often for a while, and again for a while when it or the pods are others.
+   */
+  follow(relay: string, pods: readonly PodAddress[], awaited?: string): void {
     const before = this.#byRelay.get(relay) ?? new Map<string, Asked>();
     const now = new Map<string, Asked>();
     for (const pod of pods) {
@@ -70,11 +81,11 @@ export class PodReports {
     for (const [uid, asked] of before) if (now.get(uid) !== asked) this.#end(asked);
     if (now.size === 0) this.#byRelay.delete(relay);
     else this.#byRelay.set(relay, now);
-    this.#hurry(relay, hurry && now.size > 0, now);
+    this.#hurry(relay, now.size > 0 ? awaited : undefined, now);
   }
 
   forget(relay: string): void {
-    this.follow(relay, [], false);
+    this.follow(relay, []);
   }
 
   of(relay: string): PodReport[] {
@@ -85,19 +96,20 @@ export class PodReports {
     for (const relay of [...this.#byRelay.keys()]) this.forget(relay);
   }
 
-  #hurry(relay: string, hurry: boolean, pods: ReadonlyMap<string, Asked>): void {
-    const was = this.#hurried.has(relay);
-    if (!hurry) {
+  #hurry(relay: string, change: string | undefined, pods: ReadonlyMap<string, Asked>): void {
+    if (change === undefined) {
       this.#hurried.delete(relay);
       return;
     }
-    this.#hurried.add(relay);
-    if (was) return;
+    const awaited = [change, ...[...pods.keys()].sort()].join(' ');
+    if (this.#hurried.get(relay)?.awaited === awaited) return;
+    this.#hurried.set(relay, { awaited, until: this.#options.clock.now() + HURRY_FOR_MS });
     for (const asked of pods.values()) this.#askAfter(asked, 0);
   }
 
   #begin(relay: string, pod: PodAddress): Asked {
-    const asked: Asked = { ...pod, relay, report: { pod: pod.name }, digest: '', cancel: () => undefined };
+    const report = { pod: pod.name };
+    const asked: Asked = { ...pod, relay, report, digest: '', failures: 0, cancel: () => undefined };
     this.#pods.set(pod.uid, asked);
     this.#askAfter(asked, 0);
     return asked;
@@ -140,12 +152,18 @@ export class PodReports {
     );
     if (this.#pods.get(asked.uid) !== asked) return;
     asked.report = report;
-    const { calmMs = CALM_MS, hurryMs = HURRY_MS } = this.#options;
-    this.#askAfter(asked, this.#hurried.has(asked.relay) ? hurryMs : calmMs);
+    asked.failures = report.error === undefined ? 0 : asked.failures + 1;
+    this.#askAfter(asked, this.#pauseOf(asked));
     const digest = digestOf(report);
     if (digest === asked.digest) return;
     asked.digest = digest;
     this.#options.onNews(asked.relay);
+  }
+
+  #pauseOf({ relay, failures }: Asked): number {
+    const { calmMs = CALM_MS, hurryMs = HURRY_MS, clock } = this.#options;
+    if (clock.now() < (this.#hurried.get(relay)?.until ?? 0)) return hurryMs;
+    return calmMs * Math.min(failures + 1, SLOWEST);
   }
 }
 

@@ -195,7 +195,8 @@ export class Reconciler {
     const live = livePods(relay, caches);
     const { fingerprint = '' } = seen;
     const awaiting = reports.of(key).some(({ status }) => status?.fingerprint !== fingerprint);
-    reports.follow(key, addressesOf(live), awaiting || (seen.scale?.draining.length ?? 0) > 0);
+    const draining = (seen.scale?.draining.length ?? 0) > 0;
+    reports.follow(key, addressesOf(live), awaiting || draining ? fingerprint : undefined);
     seen.reports = reports.of(key);
     await nudge(live, { fingerprint, credentialsRevision: seen.credentials?.revision ?? '' }, this.#deps);
   }
@@ -260,7 +261,7 @@ export class Reconciler {
     seen.fingerprint = configJson(relay, context).fingerprint;
     await this.#readCredentials(relay, seen);
     Object.assign(seen, this.#workload(relay));
-    this.#deps.reports.follow(key, addressesOf(livePods(relay, this.#deps.caches)), false);
+    this.#deps.reports.follow(key, addressesOf(livePods(relay, this.#deps.caches)));
     seen.reports = this.#deps.reports.of(key);
     return soonest(await this.#report(key, seen));
   }
