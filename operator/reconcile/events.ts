@@ -70,14 +70,18 @@ function conditionEvents(before: MailRelayStatus, after: MailRelayStatus): Event
   });
 }
 
-function scaleEvents(before: MailRelayStatus, { scale, deleting, volumes }: Observation): EventNote[] {
+function scaleEvents(before: MailRelayStatus, { relay, scale, deleting, volumes }: Observation): EventNote[] {
   if (scale === undefined) return [];
   const left = volumes.held.filter(
     ({ claim }) => !(before.heldVolumes ?? []).some(known => known.claim === claim),
   );
   const reason = deleting ? 'DeleteLeftMail' : 'ScaleDownLeftMail';
+  const go = deleting && relay?.spec.spool.retention === 'Delete';
   const events = left.map(({ claim, messages }) =>
-    note(reason, `${messages} unsent messages stay on ${claim}: the time to send them was up`),
+    note(
+      reason,
+      `${messages} unsent messages ${go ? 'go with' : 'stay on'} ${claim}: they were not sent in time`,
+    ),
   );
   const draining = before.conditions?.some(
     ({ type, reason: was }) => type === 'Reconciling' && (was === 'ScalingDown' || was === 'Draining'),

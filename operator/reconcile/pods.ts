@@ -8,14 +8,26 @@ import { annotations, fieldManager } from '../api/names.ts';
 import { isNotFound } from '../kube/api-error.ts';
 import { keyOf } from '../kube/object.ts';
 import type { KubeClient } from '../kube/resource.ts';
+import { childNames } from '../resources/names.ts';
 import { type Caches, type Pod, pods } from './caches.ts';
 import type { PodAddress } from './pod-reports.ts';
 
-/** Those that are not on their way out. */
+/** Those that are not on their way out. Labels alone make no pod ours: anybody may have written them. */
 export function livePods(relay: MailRelay, caches: Caches): Pod[] {
   return caches.pods
     .byIndex('relay', keyOf(relay))
-    .filter(({ metadata, status }) => metadata.deletionTimestamp === undefined && isAlive(status?.phase));
+    .filter(pod => pod.metadata.deletionTimestamp === undefined && isAlive(pod.status?.phase))
+    .filter(pod => isOfWorkload(relay, pod));
+}
+
+/** A StatefulSet controls its pods itself, a Deployment by ReplicaSets that are named after it and the template. */
+function isOfWorkload(relay: MailRelay, { metadata }: Pod): boolean {
+  const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
+  const { workload } = childNames(relay);
+  if (owner === undefined || !owner.apiVersion.startsWith('apps/')) return false;
+  if (relay.spec.spool.mode === 'PerReplica') return owner.kind === 'StatefulSet' && owner.name === workload;
+  const template = owner.name.startsWith(`${workload}-`) ? owner.name.slice(workload.length + 1) : '';
+  return owner.kind === 'ReplicaSet' && /^[a-z0-9]+$/.test(template);
 }
 
 /** Those that can be asked. */

@@ -23,9 +23,16 @@ export interface VolumesDeps {
   readonly mayWrite: () => boolean;
 }
 
-/** Every claim of the relay that there is. */
+/** Every claim of the relay that there is. A claim of another name is somebody else's, whatever labels it has. */
 export function claimsOf(relay: MailRelay, caches: Caches): PersistentVolumeClaim[] {
-  return caches.of(persistentVolumeClaims)?.byIndex('relay', keyOf(relay)) ?? [];
+  const labelled = caches.of(persistentVolumeClaims)?.byIndex('relay', keyOf(relay)) ?? [];
+  return labelled.filter(({ metadata: { name } }) => isClaimName(relay, name));
+}
+
+function isClaimName(relay: MailRelay, name: string): boolean {
+  if (relay.spec.spool.mode === 'Shared') return name === childNames(relay).claim;
+  const ordinal = ordinalOf(relay, name);
+  return ordinal !== undefined && name === replicaClaim(relay, ordinal);
 }
 
 /** What the claim of mode Shared asks for now; undefined = there is none. */

@@ -3,7 +3,9 @@ import { after, before, describe, test } from 'node:test';
 import { mailRelays } from '../../operator/api/mail-relay.ts';
 import { annotations } from '../../operator/api/names.ts';
 import type { Operator } from '../../operator/operator.ts';
+import { type Pod, pods } from '../../operator/reconcile/caches.ts';
 import { deployments, persistentVolumeClaims, statefulSets } from '../../operator/resources/kinds.ts';
+import { selectorLabels } from '../../operator/resources/names.ts';
 import { waitUntil } from '../kube/wait-until.ts';
 import { openProvider, Rig, relayStatus } from './rig.ts';
 
@@ -95,5 +97,24 @@ describe('what an operator knows of a MailRelay', () => {
     await rig.patchRelay(namespace, { suspend: false });
     await rig.waitForReason(namespace, 'Reconciling', 'ScalingDown');
     assert.equal((await rig.client.get(statefulSets, ref)).spec?.replicas, 2);
+  });
+
+  test('does not come from a pod that only has the labels, which is left alone', async () => {
+    const namespace = await rig.namespace('foreign-pod');
+    await rig.createRelay(namespace, openProvider);
+    await rig.waitForReason(namespace, 'Ready', 'PodsUnavailable');
+    const impostor = { name: 'impostor', namespace };
+    const spec = { containers: [{ name: 'relay', image: 'relay' }] };
+    const labels = selectorLabels({ name: 'mail' });
+    await rig.client.create(pods, { metadata: { ...impostor, labels }, spec } as Pod);
+    const status = { phase: 'Running', podIP: '10.9.9.9' };
+    rig.answers.set(status.podIP, relayStatus('', { queue }));
+    await rig.client.mergePatch(pods, impostor, { status }, { subresource: 'status' });
+    await rig.createPod(namespace, 'mail-a', relayStatus(''));
+    await waitUntil('ours is counted', async () => (await rig.relay(namespace)).status?.queue !== undefined);
+    await rig.settled(await rig.audit.mark());
+    assert.equal((await rig.relay(namespace)).status?.queue?.failed, 0);
+    const { metadata } = await rig.client.get(pods, impostor);
+    assert.equal(metadata.annotations?.[annotations.configFingerprint], undefined);
   });
 });

@@ -3,6 +3,7 @@
  * every write is the operator's or the test's. Pods are made by the test; what
  * they answer at /status is told here. The audit log says who wrote what.
  */
+import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
@@ -161,7 +162,11 @@ export class Rig {
   async createPod(namespace: string, name: string, status?: RelayStatus, relay = 'mail'): Promise<string> {
     const podIP = `10.0.${Math.floor(++this.#addresses / 250)}.${(this.#addresses % 250) + 1}`;
     if (status !== undefined) this.answers.set(podIP, status);
-    const metadata = { name, namespace, labels: selectorLabels({ name: relay }) };
+    const owner = /-[0-9]+$/.test(name)
+      ? { kind: 'StatefulSet', name: relay }
+      : { kind: 'ReplicaSet', name: `${relay}-6b7f8c9d` };
+    const ownerReferences = [{ apiVersion: 'apps/v1', ...owner, uid: randomUUID(), controller: true }];
+    const metadata = { name, namespace, labels: selectorLabels({ name: relay }), ownerReferences };
     const spec = { containers: [{ name: 'relay', image: 'relay' }] };
     await this.client.create(pods, { metadata, spec } as Pod);
     await this.client.mergePatch(
