@@ -2,7 +2,7 @@
  * Bodies on their way between the threads: given away, not copied, and
  * returned to the system as soon as they are used. The collector would let
  * 30 MB of them pile up in each thread, since what lies outside of its heap
- * hardly makes it run: docs/decisions/memory.md has the measurement.
+ * hardly makes it run: docs/decisions/0006-memory-and-processor.md has the measurement.
  */
 import type { Report } from './protocol.ts';
 
