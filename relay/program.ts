@@ -260,10 +260,22 @@ export class Relay {
     spool.configure(spoolLimits(config));
     delivery.reconfigure(config);
     if (config.resendRequestedAt !== undefined && config.resendRequestedAt !== this.#resendRequestedAt) {
-      delivery.drain('a resend was requested');
+      void this.#resendAll();
     }
     this.#resendRequestedAt = config.resendRequestedAt;
     this.#followDraining(config);
+  }
+
+  /** As `queue resend --all`: somebody asks, so mail that may have arrived goes as well. */
+  async #resendAll(): Promise<void> {
+    try {
+      const counts = await Promise.all(this.spools.map(spool => spool.resend({ state: 'failed' })));
+      const count = counts.reduce((sum, more) => sum + more, 0);
+      this.emit({ event: 'queue-operation', message: 'resend requested by the configuration', count });
+      this.parts.delivery.look();
+    } catch (error) {
+      this.emit({ event: 'spool-failed', message: error instanceof Error ? error.message : String(error) });
+    }
   }
 
   /** A relay that is to go leaves the Service first (not ready), then takes no more mail. */
@@ -279,7 +291,7 @@ export class Relay {
 
   async #sweepDead(): Promise<void> {
     try {
-      await this.parts.spool.sweep(this.#now());
+      await Promise.all(this.spools.map(spool => spool.sweep(this.#now())));
     } catch (error) {
       this.emit({ event: 'spool-failed', message: error instanceof Error ? error.message : String(error) });
     }

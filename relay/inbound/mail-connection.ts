@@ -253,12 +253,11 @@ export class MailConnection extends SessionConnection {
     transaction: Transaction,
   ): void {
     const { id, size, commitMs } = step;
-    const { user } = this;
     this.context.emit({
       event: 'message-accepted',
       id,
       client: this.client,
-      ...(user === undefined ? {} : { user }),
+      authenticated: this.user !== undefined,
       sender: transaction.sender,
       recipients: transaction.recipients.size,
       size,

@@ -188,15 +188,18 @@ export class SqliteSpool implements OpenSpool {
       draft.abort();
       throw error;
     }
-    // It is safe by now; this puts the body where failed ones are and frees the message.
-    await this.#channel.call({
-      op: 'settle',
-      id: draft.id,
-      kind: 'file',
-      recipients: JSON.stringify(recipients),
-      dueAt,
-      reason: 'taken in from elsewhere',
-    });
+    // It is safe by now; this puts the body where failed ones are and frees the message. Refused (a full
+    // disk), the body stays in the database: the import succeeded all the same, and must not be repeated.
+    await this.#channel
+      .call({
+        op: 'settle',
+        id: draft.id,
+        kind: 'file',
+        recipients: JSON.stringify(recipients),
+        dueAt,
+        reason: 'taken in from elsewhere',
+      })
+      .catch(() => this.release(draft.id).catch(() => undefined));
     return draft.id;
   }
 

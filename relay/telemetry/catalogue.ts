@@ -57,7 +57,7 @@ export const catalogue: Catalogue = {
     fields: {
       id,
       client: 'Network address of the client.',
-      user: 'Account the client authenticated as; absent without authentication.',
+      authenticated: 'Whether the client had logged in; as whom is not logged.',
       sender: 'Envelope sender; empty for the null sender.',
       recipients: 'Number of recipients.',
       size: 'Bytes of the message.',

@@ -49,7 +49,8 @@ export interface Accepted {
   readonly event: 'message-accepted';
   readonly id: string;
   readonly client: string;
-  readonly user?: string;
+  /** The client had logged in; as whom is not told. */
+  readonly authenticated: boolean;
   readonly sender: string;
   readonly recipients: number;
   readonly size: number;

@@ -34,7 +34,7 @@ describe('who may send', () => {
     assert.match(await client.say(Buffer.from('pass wörd').toString('base64')), /^235 2\.7\.0 /);
     assert.match(await client.say(plain('ü', 'pass wörd')), /^503 /);
     assert.match(await client.send('x'), /^250/);
-    assert.equal(rig.events.find(event => event.event === 'message-accepted')?.user, 'ü');
+    assert.equal(rig.events.find(event => event.event === 'message-accepted')?.authenticated, true);
     assert.doesNotMatch(await client.say('EHLO x'), /AUTH/);
   });
 

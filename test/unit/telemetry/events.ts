@@ -22,6 +22,7 @@ export const attempt: Extract<RelayEvent, { event: 'attempt' }> = {
 export const accepted: Extract<RelayEvent, { event: 'message-accepted' }> = {
   event: 'message-accepted',
   id,
+  authenticated: false,
   client: '127.0.0.1',
   sender: 'a@example.com',
   recipients: 2,
