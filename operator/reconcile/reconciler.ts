@@ -57,6 +57,9 @@ const SOON_MS = 1000;
 /** An object in the way is not watched, and a quota is raised without a word: somebody may have mended it. */
 const OBSTACLE_LOOK_MS = 30_000;
 
+/** Put by the API server for `kubectl delete --cascade=foreground` (metav1.FinalizerDeleteDependents). */
+const foregroundDeletion = 'foregroundDeletion';
+
 type Draft = { -readonly [K in keyof Observation]: Observation[K] };
 
 export class Reconciler {
@@ -241,7 +244,8 @@ export class Reconciler {
   async #finalize(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {
     if (!relay.finalizers.includes(drainFinalizer)) return this.#forget(key);
     const context = this.#intend(key, relay, seen, 0);
-    if (context.replicas > 0) {
+    // With foreground deletion Kubernetes takes the children first, whatever waits: making them anew would be a fight.
+    if (context.replicas > 0 && !relay.finalizers.includes(foregroundDeletion)) {
       seen.obstacles = await applyChildren(relay, context, this.#deps);
       Object.assign(seen, this.#workload(relay));
       await this.#lookAfterPods(key, relay, seen);
