@@ -114,10 +114,14 @@ describe('relays whose operator or API server is away', () => {
         providerSpec('primary', primary),
       ];
       await scene.change({ forwardProviders });
-      await scene.until('the change is in effect', async () => {
+      const generation = async (): Promise<number> => (await scene.status()).observedGeneration ?? 0;
+      await scene.until('the operator has taken it in', async () => (await generation()) === 2, 10);
+      const inEffect = async (): Promise<boolean> => {
         const { providers } = await scene.relay(pod);
         return providers[0]?.name === 'last' && providers[0].state === 'active';
-      });
+      };
+      // The kubelet comes back to the API server in its own time: its watches pause for up to a minute each.
+      await scene.until('the change is in effect', inEffect, 180);
       await scene.ready('True');
       const now = await scene.pod();
       assert.deepEqual([now.uid, now.restarts], [pod.uid, pod.restarts]);
