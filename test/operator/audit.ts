@@ -6,6 +6,8 @@ import { join } from 'node:path';
 /** One request that was answered, as far as it is read here. */
 export interface AuditEvent {
   readonly verb: string;
+  /** A watch has two lines: when it begins, and when it ends. */
+  readonly stage: 'ResponseStarted' | 'ResponseComplete' | 'Panic';
   readonly user: { readonly username: string };
   readonly userAgent?: string;
   readonly requestURI: string;
@@ -19,7 +21,7 @@ export interface AuditEvent {
   readonly responseStatus?: { readonly code: number };
 }
 
-/** Watches are logged when they begin, everything else when it is over; no bodies. */
+/** Watches are logged when they begin and end, everything else when it is over; no bodies. */
 const policy = {
   apiVersion: 'audit.k8s.io/v1',
   kind: 'Policy',
@@ -77,6 +79,17 @@ export function operatorWrites(events: readonly AuditEvent[]): string[] {
     .filter(({ verb, userAgent = '' }) => writeVerbs.has(verb) && userAgent.startsWith('mailrelay-operator/'))
     .filter(({ objectRef }) => !['leases', 'events'].includes(objectRef?.resource ?? ''))
     .map(sentence);
+}
+
+/** Watches of operators that are open, by resource. */
+export function openWatches(events: readonly AuditEvent[]): Map<string, number> {
+  const open = new Map<string, number>();
+  for (const { verb, stage, userAgent = '', objectRef } of events) {
+    if (verb !== 'watch' || !userAgent.startsWith('mailrelay-operator/')) continue;
+    const { resource = '' } = objectRef ?? {};
+    open.set(resource, (open.get(resource) ?? 0) + (stage === 'ResponseStarted' ? 1 : -1));
+  }
+  return open;
 }
 
 /** The request in a few words, for the message of an assertion. */
