@@ -57,11 +57,6 @@ export class SecretFactsCache {
     return this.#fetch(key, ref);
   }
 
-  /** Nobody refers to it any more. */
-  forget(key: string): void {
-    this.#known.delete(key);
-  }
-
   /** One request, however many relays share the Secret. */
   #fetch(key: string, ref: ObjectRef): Promise<SecretFacts | undefined> {
     const running = this.#fetching.get(key);

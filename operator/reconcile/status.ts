@@ -3,8 +3,8 @@
  * status before. Pure. Counts are rounded in time by the writer, not here.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { labels } from '../api/names.ts';
 import type { MailRelayStatus, ProviderStatus, QueueStatus } from '../api/schema-status.ts';
+import { selectorText } from '../resources/names.ts';
 import { conditionsOf, loadedReplicas } from './conditions.ts';
 import type { Observation } from './observation.ts';
 import { isUsable, providerStatuses } from './provider-status.ts';
@@ -27,7 +27,7 @@ export function statusOf(seen: Observation, handled: Handled, wallTimeMs: number
     observedGeneration: object.metadata.generation ?? 0,
     conditions,
     ...workloadPart(seen),
-    selector: selector(object.metadata.name),
+    selector: selectorText(object.metadata),
     ...providersPart(providers, relay?.spec.forwardProviders.length ?? 0),
     ...queuePart(statuses, before),
     ...(volumes.held.length > 0 && { heldVolumes: [...volumes.held] }),
@@ -49,10 +49,6 @@ function queuePart(
 ): Pick<MailRelayStatus, 'queue'> {
   if (statuses.length > 0) return { queue: queueOf(statuses) };
   return before.queue === undefined ? {} : { queue: before.queue };
-}
-
-function selector(name: string): string {
-  return `${labels.name}=mailrelay,${labels.instance}=${name},${labels.component}=relay`;
 }
 
 function providersPart(

@@ -94,6 +94,3 @@ export const listenerSchema = z
     auth: listenerAuthSchema.prefault({}),
   })
   .describe('What the listener takes, and from whom.');
-
-/** The listener group as written, defaults filled in. */
-export type ListenerDocument = z.output<typeof listenerSchema>;
