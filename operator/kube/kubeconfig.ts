@@ -7,7 +7,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Connection, ConnectionConfigError, type TlsSettings, type TokenSource } from './identity.ts';
 import { fileToken, fixedToken } from './token.ts';
 

@@ -43,8 +43,6 @@ export interface StatusWriter {
     status: object,
     options?: StatusWriteOptions,
   ): Promise<StatusOutcome<T>>;
-  /** Drops what is remembered of an object (by uid). */
-  forget(uid: string): void;
 }
 
 const defaultIntervalMs = 10_000;
@@ -55,7 +53,7 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
   return new PatchingStatusWriter(options);
 }
 
-/** Of one object, by uid: when we last wrote and what came back, for as long as the cache lags behind. */
+/** Of one object: when we last wrote and what came back, for as long as the cache lags behind. */
 interface LastWrite {
   at: number;
   resourceVersion: string | undefined;
@@ -72,11 +70,14 @@ interface Wish<T extends KubeObject> {
 class PatchingStatusWriter implements StatusWriter {
   readonly #options: StatusWriterOptions;
   readonly #clock: Clock;
+  readonly #intervalMs: number;
+  /** By uid, the oldest first, for one interval: later a write is not too early, and no cache so far behind. */
   readonly #written = new Map<string, LastWrite>();
 
   constructor(options: StatusWriterOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#intervalMs = options.minIntervalMs ?? defaultIntervalMs;
   }
 
   async write<T extends KubeObject>(
@@ -91,10 +92,6 @@ class PatchingStatusWriter implements StatusWriter {
     const afterMs = options.urgent ? 0 : this.#tooEarlyBy(uid);
     if (afterMs > 0) return { outcome: 'deferred', afterMs };
     return this.#patch({ resource, status, signal: options.signal }, base, 1);
-  }
-
-  forget(uid: string): void {
-    this.#written.delete(uid);
   }
 
   async #patch<T extends KubeObject>(wish: Wish<T>, base: T, tries: number): Promise<StatusOutcome<T>> {
@@ -122,9 +119,22 @@ class PatchingStatusWriter implements StatusWriter {
       { metadata: { resourceVersion, uid }, status },
       { subresource: 'status', fieldManager, signal: wish.signal },
     );
-    const version = object.metadata.resourceVersion;
-    this.#written.set(uid, { at: this.#clock.now(), resourceVersion: version, status: statusOf(object) });
+    this.#remember(uid, object);
     return object;
+  }
+
+  #remember(uid: string, object: KubeObject): void {
+    const at = this.#clock.now();
+    this.#written.delete(uid);
+    this.#written.set(uid, {
+      at,
+      resourceVersion: object.metadata.resourceVersion,
+      status: statusOf(object),
+    });
+    for (const [oldest, written] of this.#written) {
+      if (at - written.at < this.#intervalMs) return;
+      this.#written.delete(oldest);
+    }
   }
 
   /** What the cache shows, or our own last answer while the cache is behind it. */
@@ -138,7 +148,7 @@ class PatchingStatusWriter implements StatusWriter {
   #tooEarlyBy(uid: string): number {
     const last = this.#written.get(uid);
     if (!last) return 0;
-    return Math.max(0, last.at + (this.#options.minIntervalMs ?? defaultIntervalMs) - this.#clock.now());
+    return Math.max(0, last.at + this.#intervalMs - this.#clock.now());
   }
 }
 

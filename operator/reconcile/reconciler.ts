@@ -283,15 +283,18 @@ export class Reconciler {
   /** Writes the status if it says something new. Resolves with when to come again for what was too early. */
   async #report(key: string, seen: Observation): Promise<number | undefined> {
     if (isPremature(seen)) return SOON_MS;
-    const { statusWriter, clock } = this.#deps;
+    const { statusWriter, clock, caches } = this.#deps;
     const { object } = seen;
+    // The finalizer was written since: over the version before it the API server would refuse the status.
+    const newest = caches.relays.getByKey(key);
+    const live = newest !== undefined && newest.metadata.uid === object.metadata.uid ? newest : object;
     const before = object.status ?? {};
     const status = statusOf(seen, handledIn(seen), clock.wallTime());
-    const outcome = await statusWriter.write(mailRelays, object, status, {
+    const outcome = await statusWriter.write(mailRelays, live, status, {
       urgent: isUrgent(before, status),
     });
     if (outcome.outcome === 'written') {
-      this.#deps.caches.relays.observe(outcome.object);
+      caches.relays.observe(outcome.object);
       for (const event of eventsOf(before, status, seen)) this.#deps.events.record(object, event);
     }
     if (outcome.outcome === 'gone') this.#forget(key);

@@ -4,7 +4,7 @@
  * another version, or something else on that address, is an error and not a crash.
  */
 import { request } from 'undici';
-import { z } from 'zod';
+import * as z from 'zod';
 
 const queueSchema = z.looseObject({
   messages: z.number(),

@@ -4,7 +4,8 @@
  * paths of files that the pod mounts from Secrets.
  */
 
-import { fingerprintOf } from '../../relay/config/fingerprint.ts';
+import { fingerprintOfValue } from '../../relay/config/fingerprint.ts';
+import type { Json } from '../../relay/config/read.ts';
 import type { ConfigInput } from '../../relay/config/schema.ts';
 import type { MailRelay } from '../api/mail-relay.ts';
 import { annotations } from '../api/names.ts';
@@ -40,8 +41,13 @@ export interface ConfigJson {
 
 /** Depends on spec, the resend annotation and context.draining, and on nothing else. */
 export function configJson(relay: MailRelay, context: Pick<BuildContext, 'draining'>): ConfigJson {
-  const text = `${JSON.stringify(configDocument(relay, context), null, 2)}\n`;
-  return { text, fingerprint: fingerprintOf(text) };
+  const text = configText(relay, context);
+  return { text, fingerprint: fingerprintOfValue(JSON.parse(text) as Json) };
+}
+
+/** The file alone, for who does not ask for its fingerprint. */
+export function configText(relay: MailRelay, context: Pick<BuildContext, 'draining'>): string {
+  return `${JSON.stringify(configDocument(relay, context), null, 2)}\n`;
 }
 
 /** The same before it is text. */

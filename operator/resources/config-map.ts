@@ -1,6 +1,6 @@
 /** The ConfigMap with config.json. Changing it restarts nothing: relays load it live. */
 import type { MailRelay } from '../api/mail-relay.ts';
-import { configJson } from './config-json.ts';
+import { configText } from './config-json.ts';
 import type { BuildContext } from './context.ts';
 import type { ConfigMap } from './kinds.ts';
 import { childMetadata, childNames } from './names.ts';
@@ -12,6 +12,6 @@ export function configMap(relay: MailRelay, context: BuildContext): ConfigMap {
     apiVersion: 'v1',
     kind: 'ConfigMap',
     metadata: childMetadata(relay, childNames(relay).configMap),
-    data: { [configKey]: configJson(relay, context).text },
+    data: { [configKey]: configText(relay, context) },
   };
 }

@@ -16,6 +16,7 @@ import {
   statefulSets,
 } from '../../operator/resources/kinds.ts';
 import { waitUntil } from '../kube/wait-until.ts';
+import { sentence } from './audit.ts';
 import { openProvider, Rig, twoProviders } from './rig.ts';
 
 describe('the children of a MailRelay', () => {
@@ -63,6 +64,29 @@ describe('the children of a MailRelay', () => {
       assert.equal(child.metadata.labels[labels.name], 'mailrelay');
       assert.ok(child.metadata.annotations?.[annotations.appliedHash]);
     }
+  });
+
+  test('cost one write each, one for the finalizer and one for the status, and no read', async () => {
+    const namespace = await rig.namespace('new');
+    const mark = await rig.audit.mark();
+    await rig.createRelay(namespace, { ...openProvider, networkPolicy: { enabled: true } });
+    await rig.waitForReason(namespace, 'Ready', 'PodsUnavailable');
+    assert.deepEqual((await rig.settled(mark)).sort(), [
+      'patch configmaps new/mail-config 201',
+      'patch deployments new/mail 201',
+      'patch mailrelays new/mail 200',
+      'patch mailrelays/status new/mail 200',
+      'patch networkpolicies new/mail 201',
+      'patch persistentvolumeclaims new/mail-spool 201',
+      'patch serviceaccounts new/mail 201',
+      'patch services new/mail 201',
+      'patch services new/mail-pods 201',
+    ]);
+    const reads = (await rig.audit.since(mark)).filter(
+      ({ verb, userAgent = '', objectRef }) =>
+        verb === 'get' && userAgent.startsWith(`${fieldManager}/`) && objectRef?.namespace === namespace,
+    );
+    assert.deepEqual(reads.map(sentence), []);
   });
 
   test('cost no write while nothing happens, nor after a restart of the operator', async () => {
