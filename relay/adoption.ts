@@ -4,7 +4,7 @@
  * gives the slot back when it is empty.
  */
 import type { Adopted, Delivery } from './delivery/delivery.ts';
-import { type AbandonedSlots, hasMailToSend, type Slot } from './spool/slots.ts';
+import { type AbandonedSlots, hasWaitingMail, type Slot } from './spool/slots.ts';
 import type { Emit } from './telemetry/events.ts';
 
 const LOOK_MS = 30_000;
@@ -29,7 +29,7 @@ export class Adoption {
     this.#timer.unref();
   }
 
-  /** The adopted stores, for counts. */
+  /** The adopted stores. */
   get spools(): readonly Slot['spool'][] {
     return [...this.#adopted.values()].map(({ spool }) => spool);
   }
@@ -51,11 +51,11 @@ export class Adoption {
 
   async #look(): Promise<void> {
     try {
-      for (const [name, { spool }] of this.#adopted) if (!hasMailToSend(spool)) await this.#giveBack(name);
+      for (const [name, { spool }] of this.#adopted) if (!hasWaitingMail(spool)) await this.#giveBack(name);
       const slot = await this.#deps.slots.next(new Set([this.#deps.own, ...this.#adopted.keys()]));
       if (slot === undefined) return;
-      const { active, failed } = slot.spool.counts();
-      const count = active.messages + failed.messages;
+      const { active, failed, held } = slot.spool.counts();
+      const count = active.messages + failed.messages + held.messages;
       this.#adopted.set(slot.name, { ...slot, sending: this.#deps.delivery.adopt(slot.spool) });
       this.#deps.emit({ event: 'spool-adopted', message: `${slot.name}: its relay is gone`, count });
     } catch (error) {

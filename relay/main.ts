@@ -9,6 +9,7 @@ import type { VerifyResult } from './admin/view.ts';
 import { loadConfig } from './config/watch.ts';
 import { openSession } from './delivery/connection.ts';
 import { ProviderSet } from './delivery/provider-set.ts';
+import { StoppedWaiting } from './own-spool.ts';
 import { Relay } from './program.ts';
 import { version } from './views.ts';
 
@@ -23,12 +24,22 @@ async function run(options: RunOptions): Promise<number> {
   const configPath = options.config ?? (existsSync(DEFAULT_CONFIG) ? DEFAULT_CONFIG : undefined);
   if (configPath === undefined) return demonstrate(options.once === true);
   const stop = stopSignal();
-  const relay = await Relay.start({
-    configPath,
-    env: process.env,
-    ...(options.logFormat === undefined ? {} : { logFormat: options.logFormat }),
-  });
-  process.on('SIGHUP', () => void relay.reload());
+  const stopping = new AbortController();
+  void stop.then(() => stopping.abort());
+  let relay: Relay | undefined;
+  // While it starts there is nothing to do: it watches the files already.
+  process.on('SIGHUP', () => void relay?.reload());
+  try {
+    relay = await Relay.start({
+      configPath,
+      env: process.env,
+      stopping: stopping.signal,
+      ...(options.logFormat === undefined ? {} : { logFormat: options.logFormat }),
+    });
+  } catch (error) {
+    if (error instanceof StoppedWaiting) return 0;
+    throw error;
+  }
   const signal = await stop;
   // A person who interrupts has no load balancer that must notice first.
   await relay.stop(signal === 'SIGINT' ? 0 : undefined);

@@ -6,9 +6,9 @@ import type { AdminOperations, ReloadResult, VerifyResult } from './admin/view.t
 import type { Relay } from './program.ts';
 
 export function adminOperations(relay: Relay): AdminOperations {
-  const { spool, delivery } = relay.parts;
+  const { delivery } = relay.parts;
   return {
-    queue: spool,
+    queue: relay.queue,
     changed: (operation, count) => {
       relay.emit({ event: 'queue-operation', message: operation, count });
       if (operation !== 'hold' && operation !== 'delete') delivery.look();

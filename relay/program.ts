@@ -4,11 +4,10 @@
  * the order in which nothing acknowledged can be lost. The only file that
  * knows every part.
  */
-import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { serveAdmin } from './admin/admin-server.ts';
 import { serveHealth } from './admin/health-server.ts';
-import type { HttpEndpoint } from './admin/http.ts';
+import type { HttpEndpoint, Trouble } from './admin/http.ts';
 import { Adoption } from './adoption.ts';
 import type { RelayConfig } from './config/config.ts';
 import { type LiveConfig, openConfig } from './config/watch.ts';
@@ -16,13 +15,15 @@ import { openSession } from './delivery/connection.ts';
 import { Delivery } from './delivery/delivery.ts';
 import { type Listener, openListener } from './inbound/listener.ts';
 import { adminOperations } from './operations.ts';
+import { openOwnSpool, spoolSettings } from './own-spool.ts';
 import { openSpool } from './spool/open.ts';
 import type { OpenSpool } from './spool/settings.ts';
-import { AbandonedSlots, takeSlot } from './spool/slots.ts';
+import { AbandonedSlots } from './spool/slots.ts';
 import type { Emit } from './telemetry/events.ts';
 import { createLog, type Log, type LogFormat } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { metricsReaders, relayView, secretsOf } from './views.ts';
+import { WholeQueue } from './whole-queue.ts';
 
 export interface RelayOptions {
   readonly configPath: string;
@@ -34,6 +35,8 @@ export interface RelayOptions {
   readonly onEvent?: Emit;
   /** Wall clock, ms since the epoch: what ages, due times and expiry go by. Default Date.now. */
   readonly now?: () => number;
+  /** Aborts a start that waits for its directory: it rejects with StoppedWaiting. */
+  readonly stopping?: AbortSignal;
 }
 
 /** The parts of a running relay. */
@@ -42,6 +45,8 @@ export interface RelayParts {
   readonly spool: OpenSpool;
   readonly delivery: Delivery;
   readonly listener: Listener;
+  /** Where dataDir is shared with other relays. */
+  readonly adoption?: Adoption;
 }
 
 export type Phase = 'starting' | 'running' | 'stopping';
@@ -66,7 +71,6 @@ export class Relay {
   #parts: RelayParts | undefined;
   #health: HttpEndpoint | undefined;
   #admin: HttpEndpoint | undefined;
-  #adoption: Adoption | undefined;
   #sweep: NodeJS.Timeout | undefined;
   #drainTimer: NodeJS.Timeout | undefined;
   #resendRequestedAt: string | undefined;
@@ -104,8 +108,14 @@ export class Relay {
 
   /** Its own store's and those of relays that are gone. */
   get spools(): readonly OpenSpool[] {
-    return [this.parts.spool, ...(this.#adoption?.spools ?? [])];
+    return [this.parts.spool, ...(this.parts.adoption?.spools ?? [])];
   }
+
+  /** All mail in them, as people see it. */
+  readonly queue = new WholeQueue({
+    spools: () => this.spools,
+    forwarding: () => this.config.forwarding,
+  });
 
   get config(): RelayConfig {
     return this.parts.live.current();
@@ -149,7 +159,14 @@ export class Relay {
       onChange: config => this.#reconfigure(config),
     });
     const config = live.current();
-    const { spool, slot } = await this.#openSpool(config, live);
+    const { spool, slot } = await openOwnSpool(config, {
+      open: directory => this.#openIn(config, directory),
+      emit: this.emit,
+      stopping: options.stopping ?? new AbortController().signal,
+    }).catch((error: unknown) => {
+      live.close();
+      throw error;
+    });
     const delivery = new Delivery(config, {
       spool,
       emit: this.emit,
@@ -165,8 +182,8 @@ export class Relay {
         throw error;
       },
     );
-    this.#parts = { live, spool, delivery, listener };
-    if (slot !== undefined) this.#adoption = this.#adopt(slot, config);
+    const adoption = slot === undefined ? {} : { adoption: this.#adopt(slot, delivery, config) };
+    this.#parts = { live, spool, delivery, listener, ...adoption };
     await this.#openEndpoints(config);
     this.#resendRequestedAt = config.resendRequestedAt;
     if (live.current() !== config) this.#reconfigure(live.current());
@@ -179,31 +196,23 @@ export class Relay {
     this.emit({ event: 'started', message: `accepting mail on ${host}:${port}` });
   }
 
-  /** The store in dataDir, or in a slot below it when other relays share it. */
-  async #openSpool(config: RelayConfig, live: LiveConfig): Promise<{ spool: OpenSpool; slot?: string }> {
-    try {
-      if (!config.sharedDataDir) return { spool: await this.#openIn(config, join(config.dataDir, 'emails')) };
-      const { name, spool } = await takeSlot(config.dataDir, directory => this.#openIn(config, directory));
-      return { spool, slot: name };
-    } catch (error) {
-      live.close();
-      throw error;
-    }
-  }
-
   #openIn(config: RelayConfig, directory: string): Promise<OpenSpool> {
-    return openSpool({ directory, emit: this.emit, now: this.#now, ...spoolLimits(config) });
+    return openSpool({ directory, emit: this.emit, now: this.#now, ...spoolSettings(config) });
   }
 
-  #adopt(own: string, config: RelayConfig): Adoption {
-    const slots = new AbandonedSlots(config.dataDir, directory => this.#openIn(this.config, directory));
-    return new Adoption({ slots, own, delivery: this.parts.delivery, emit: this.emit });
+  #adopt(own: string, delivery: Delivery, config: RelayConfig): Adoption {
+    const slots = new AbandonedSlots(
+      config.dataDir,
+      directory => this.#openIn(this.config, directory),
+      this.#now,
+    );
+    return new Adoption({ slots, own, delivery, emit: this.emit });
   }
 
   async #openEndpoints(config: RelayConfig): Promise<void> {
     const metrics = createMetrics(metricsReaders(this));
     this.#metricsEmit = metrics.emit;
-    const trouble = (message: string): void => this.emit({ event: 'client-error', message });
+    const trouble: Trouble = failure => this.emit({ event: 'operation-failed', ...failure });
     const { host, port } = config.health;
     if (port !== undefined) {
       this.#health = await serveHealth({ host, port, view: relayView(this), metrics, trouble });
@@ -227,12 +236,15 @@ export class Relay {
     await this.#log.close();
   }
 
-  async #closeParts({ live, spool, delivery, listener }: RelayParts, graceMs: number): Promise<void> {
+  async #closeParts(
+    { live, spool, delivery, listener, adoption }: RelayParts,
+    graceMs: number,
+  ): Promise<void> {
     const { deadlineMs } = live.current().shutdown;
     live.close();
     if (graceMs > 0) await new Promise(resolve => setTimeout(resolve, graceMs));
     await Promise.all([listener.close(deadlineMs), delivery.stop(deadlineMs)]);
-    await this.#adoption?.close();
+    await adoption?.close();
     await spool.close();
   }
 
@@ -255,9 +267,9 @@ export class Relay {
   #reconfigure(config: RelayConfig): void {
     // Still opening: #open takes over what is current when it is done.
     if (this.#parts === undefined) return;
-    const { delivery, listener, spool } = this.#parts;
+    const { delivery, listener } = this.#parts;
     listener.reconfigure(config.listener);
-    spool.configure(spoolLimits(config));
+    for (const spool of this.spools) spool.configure(spoolSettings(config));
     delivery.reconfigure(config);
     if (config.resendRequestedAt !== undefined && config.resendRequestedAt !== this.#resendRequestedAt) {
       void this.#resendAll();
@@ -269,8 +281,7 @@ export class Relay {
   /** As `queue resend --all`: somebody asks, so mail that may have arrived goes as well. */
   async #resendAll(): Promise<void> {
     try {
-      const counts = await Promise.all(this.spools.map(spool => spool.resend({ state: 'failed' })));
-      const count = counts.reduce((sum, more) => sum + more, 0);
+      const count = await this.queue.resend({ state: 'failed' });
       this.emit({ event: 'queue-operation', message: 'resend requested by the configuration', count });
       this.parts.delivery.look();
     } catch (error) {
@@ -296,17 +307,4 @@ export class Relay {
       this.emit({ event: 'spool-failed', message: error instanceof Error ? error.message : String(error) });
     }
   }
-}
-
-function spoolLimits(config: RelayConfig): {
-  maxMessageBytes: number;
-  reserveBytes?: number;
-  retention: { ageMs: number; maxMessages: number; maxBytes: number };
-} {
-  const { deadRetentionMs, deadMaxMessages, deadMaxBytes } = config.resend;
-  return {
-    maxMessageBytes: config.listener.maxMessageBytes,
-    ...(config.diskReserveBytes === undefined ? {} : { reserveBytes: config.diskReserveBytes }),
-    retention: { ageMs: deadRetentionMs, maxMessages: deadMaxMessages, maxBytes: deadMaxBytes },
-  };
 }

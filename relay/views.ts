@@ -6,7 +6,6 @@ import packageJson from '../package.json' with { type: 'json' };
 import type { ProviderView, RelayView } from './admin/view.ts';
 import type { RelayConfig } from './config/config.ts';
 import type { Relay } from './program.ts';
-import type { QueueCounts, QueueState } from './spool/message.ts';
 import type { MetricsReaders } from './telemetry/metrics.ts';
 
 export const version: string = packageJson.version;
@@ -20,7 +19,7 @@ export function relayView(relay: Relay): RelayView {
     config: () => relay.config,
     lastConfigError: () => relay.configTrouble,
     providers: () => relay.parts.delivery.providers() satisfies readonly ProviderView[],
-    counts: () => countsForPeople(relay),
+    counts: () => relay.queue.counts(),
     disk: () => relay.parts.spool.disk(),
     spoolFailure: () => spoolFailure(relay),
     listener: () => ({ ...relay.parts.listener.address, connections: relay.parts.listener.connections() }),
@@ -31,7 +30,7 @@ export function relayView(relay: Relay): RelayView {
 export function metricsReaders(relay: Relay): MetricsReaders {
   return {
     version,
-    counts: () => countsForPeople(relay),
+    counts: () => relay.queue.counts(),
     disk: () => relay.parts.spool.disk(),
     providers: () => relay.parts.delivery.providers(),
     listenerConnections: () => relay.parts.listener.connections(),
@@ -49,27 +48,4 @@ export function secretsOf(config: RelayConfig): string[] {
 
 function spoolFailure({ parts }: Relay): string | undefined {
   return parts.spool.failure() ?? parts.delivery.broken;
-}
-
-/** Of all stores together. With forwardSMTP false what would be sent is held, whatever its row says. */
-function countsForPeople(relay: Relay): QueueCounts {
-  const all = relay.spools.map(spool => spool.counts());
-  const sum = (...states: readonly QueueState[]): QueueCount =>
-    states.flatMap(state => all.map(counts => counts[state])).reduce(add, nothing);
-  const [failed, dead] = [sum('failed'), sum('dead')];
-  if (relay.config.forwarding) return { active: sum('active'), failed, held: sum('held'), dead };
-  return { active: nothing, failed, held: sum('active', 'held'), dead };
-}
-
-type QueueCount = QueueCounts[QueueState];
-
-const nothing: QueueCount = { messages: 0, bytes: 0 };
-
-function add(a: QueueCount, b: QueueCount): QueueCount {
-  const oldest = [a, b].flatMap(({ oldestReceivedAt }) => oldestReceivedAt ?? []);
-  return {
-    messages: a.messages + b.messages,
-    bytes: a.bytes + b.bytes,
-    ...(oldest.length > 0 && { oldestReceivedAt: Math.min(...oldest) }),
-  };
 }

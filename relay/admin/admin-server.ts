@@ -4,7 +4,7 @@
  * anything.
  */
 import { answerJson } from './answer.ts';
-import { type HttpEndpoint, type Route, serveHttp } from './http.ts';
+import { type HttpEndpoint, type Route, serveHttp, type Trouble } from './http.ts';
 import { requireLoopback } from './loopback.ts';
 import { queueRoutes } from './queue-routes.ts';
 import type { AdminOperations } from './view.ts';
@@ -15,8 +15,7 @@ export interface AdminOptions {
   readonly operations: AdminOperations;
   /** Default Date.now. */
   readonly now?: () => number;
-  /** Told of exceptions that nobody foresaw, as one sentence. */
-  readonly trouble?: (message: string) => void;
+  readonly trouble?: Trouble;
 }
 
 /** A large import over a slow pipe takes its time. */

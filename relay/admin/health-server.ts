@@ -3,7 +3,7 @@
  * tells; nothing can be changed through it.
  */
 import { answerJson, answerText } from './answer.ts';
-import { type HttpEndpoint, type Route, serveHttp } from './http.ts';
+import { type HttpEndpoint, type Route, serveHttp, type Trouble } from './http.ts';
 import { statusDocument, unhealthy, unready } from './status.ts';
 import type { MetricsSource, RelayView } from './view.ts';
 
@@ -14,8 +14,7 @@ export interface HealthOptions {
   readonly metrics: MetricsSource;
   /** Default Date.now. */
   readonly now?: () => number;
-  /** Told of exceptions that nobody foresaw, as one sentence. */
-  readonly trouble?: (message: string) => void;
+  readonly trouble?: Trouble;
 }
 
 /** Opens it. Rejects when the port cannot be had. */

@@ -1,4 +1,5 @@
-/** An answer other than 2xx that a handler chose. */
+/** How an answer other than 2xx comes about: chosen by a handler, or a failure that nobody foresaw. */
+import { randomBytes } from 'node:crypto';
 
 /** Thrown to answer with `status` and `{"error": message, ...details}`. */
 export class HttpError extends Error {
@@ -8,6 +9,21 @@ export class HttpError extends Error {
     super(message);
     this.name = 'HttpError';
     this.status = status;
+    this.details = details;
+  }
+}
+
+/**
+ * Thrown when something failed that nobody foresaw: answered with 500, a
+ * reference and `details`, while what happened goes to the log alone.
+ */
+export class UnforeseenError extends Error {
+  /** Eight hexadecimal digits, by which the answer and the line in the log find each other. */
+  readonly reference: string = randomBytes(4).toString('hex');
+  readonly details: Readonly<Record<string, unknown>>;
+  constructor(cause: unknown, details: Readonly<Record<string, unknown>> = {}) {
+    super('the operation failed for a reason that nobody foresaw', { cause });
+    this.name = 'UnforeseenError';
     this.details = details;
   }
 }

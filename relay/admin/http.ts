@@ -5,7 +5,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { HttpError } from './http-error.ts';
+import { HttpError, UnforeseenError } from './http-error.ts';
 
 /** What a handler gets. Answer with the functions of answer.ts. */
 export interface Exchange {
@@ -24,6 +24,9 @@ export interface Route {
   readonly handle: (exchange: Exchange) => void | Promise<void>;
 }
 
+/** Told of exceptions that no handler foresaw; the client is told `reference` alone. */
+export type Trouble = (failure: { readonly reference: string; readonly message: string }) => void;
+
 export interface HttpOptions {
   readonly host: string;
   /** 0 = any free one. */
@@ -31,8 +34,7 @@ export interface HttpOptions {
   readonly routes: readonly Route[];
   /** Throws HttpError to refuse a request before it is routed. */
   readonly guard?: (request: IncomingMessage) => void;
-  /** Told of exceptions that no handler foresaw, as one sentence. */
-  readonly trouble?: (message: string) => void;
+  readonly trouble?: Trouble;
   /** Longest time a whole request may take to arrive; default 15 s. */
   readonly requestTimeoutMs?: number;
 }
@@ -107,8 +109,12 @@ async function respond(
     const { route, exchange } = find(request, response, options.routes);
     await route.handle(exchange);
   } catch (error) {
+    // Who went away in the middle of a request is no failure of ours.
+    if (request.destroyed && !request.complete) return;
     await discardRest(request);
-    fail(response, error, options);
+    if (error instanceof HttpError)
+      refuse(response, error.status, { error: error.message, ...error.details });
+    else unforeseen(exception(error), request, { response, trouble: options.trouble });
   }
 }
 
@@ -174,20 +180,33 @@ function match(pattern: string, pathname: string): string | undefined {
   return id;
 }
 
-function fail(response: ServerResponse, error: unknown, options: HttpOptions): void {
-  const known = error instanceof HttpError ? error : undefined;
-  if (known === undefined) options.trouble?.(`an operation failed: ${String(error)}`);
+function exception(error: unknown): UnforeseenError {
+  return error instanceof UnforeseenError ? error : new UnforeseenError(error);
+}
+
+function unforeseen(
+  error: UnforeseenError,
+  { method, url }: IncomingMessage,
+  { response, trouble }: { readonly response: ServerResponse; readonly trouble: Trouble | undefined },
+): void {
+  const { reference, details, cause } = error;
+  // Without the query, which may hold addresses.
+  const path = (url ?? '').split('?')[0]!.slice(0, 100);
+  const what = cause instanceof Error ? (cause.stack ?? String(cause)) : String(cause);
+  trouble?.({ reference, message: `${method} ${path}: ${what}` });
+  refuse(response, 500, { error: `${error.message}: see ${reference} in the log`, reference, ...details });
+}
+
+function refuse(response: ServerResponse, status: number, answer: Readonly<Record<string, unknown>>): void {
   // An answer already under way can only be cut off, so that it is not taken for a whole one.
   if (response.headersSent) {
     response.destroy();
     return;
   }
-  const text =
-    known?.message ?? `the operation failed: ${error instanceof Error ? error.message : String(error)}`;
-  response.statusCode = known?.status ?? 500;
+  response.statusCode = status;
   // The handler may have said how long the answer was going to be.
   response.removeHeader('Content-Length');
   response.setHeader('Connection', 'close');
   response.setHeader('Content-Type', 'application/json');
-  response.end(`${JSON.stringify({ error: text, ...known?.details })}\n`);
+  response.end(`${JSON.stringify(answer)}\n`);
 }

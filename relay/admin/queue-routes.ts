@@ -10,7 +10,7 @@ import { canonicalLines } from './canonical-lines.ts';
 import { isMessageId, readQuery, readSelection } from './filter.ts';
 import { frame, framesType, readFrames } from './frames.ts';
 import type { Exchange, Route } from './http.ts';
-import { HttpError } from './http-error.ts';
+import { HttpError, UnforeseenError } from './http-error.ts';
 import { messageJson, readAdoptable } from './message-json.ts';
 import type { AdminOperations, QueueOperation, QueueStore } from './view.ts';
 
@@ -125,8 +125,9 @@ async function importAll(
       ids.push(await queue.adopt({ envelope, receivedAt }, canonicalLines(body), recipients));
     }
   } catch (error) {
-    const { status, message } = asHttpError(error);
-    throw new HttpError(status, `message ${ids.length + 1} of the import: ${message}`, { ids });
+    const known = foreseen(error);
+    if (known === undefined) throw new UnforeseenError(error, { ids });
+    throw new HttpError(known.status, `message ${ids.length + 1} of the import: ${known.message}`, { ids });
   } finally {
     if (ids.length > 0) changed('import', ids.length);
   }
@@ -137,7 +138,7 @@ async function translated(route: Route, exchange: Exchange): Promise<void> {
   try {
     await route.handle(exchange);
   } catch (error) {
-    throw error instanceof SpoolError ? asHttpError(error) : error;
+    throw foreseen(error) ?? error;
   }
 }
 
@@ -150,8 +151,7 @@ const statusOf: Readonly<Record<SpoolErrorKind, number>> = {
   closed: 503,
 };
 
-function asHttpError(error: unknown): HttpError {
+function foreseen(error: unknown): HttpError | undefined {
   if (error instanceof HttpError) return error;
-  if (error instanceof SpoolError) return new HttpError(statusOf[error.kind], error.message);
-  return new HttpError(500, error instanceof Error ? error.message : String(error));
+  return error instanceof SpoolError ? new HttpError(statusOf[error.kind], error.message) : undefined;
 }

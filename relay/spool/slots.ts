@@ -31,19 +31,25 @@ export async function takeSlot(root: string, open: OpenIn): Promise<Slot> {
   throw new SpoolError('owned', `${root}: all ${MAX_SLOTS} slots are owned by other relays`);
 }
 
+/** How often an abandoned slot without waiting mail is opened all the same, for dead mail beyond retention, ms. */
+const SWEEP_MS = 24 * 3_600_000;
+
 /** Looks for slots with mail that nobody owns any more. */
 export class AbandonedSlots {
   readonly #root: string;
   readonly #open: OpenIn;
-  /** When the database of a slot that was found empty had last changed. */
-  readonly #seenEmpty = new Map<string, number>();
+  readonly #now: () => number;
+  /** Slots without waiting mail: when the database had last changed, and until when that is enough to know. */
+  readonly #seenEmpty = new Map<string, { readonly changedAt: number; readonly until: number }>();
 
-  constructor(root: string, open: OpenIn) {
+  /** `now`: milliseconds since the epoch. */
+  constructor(root: string, open: OpenIn, now: () => number) {
     this.#root = root;
     this.#open = open;
+    this.#now = now;
   }
 
-  /** Opens one abandoned slot that has mail to send, or none. `taken`: names not to look at. */
+  /** Opens one abandoned slot that has mail waiting, or none. `taken`: names not to look at. */
   async next(taken: ReadonlySet<string>): Promise<Slot | undefined> {
     const names = (await readdir(this.#root)).filter(name => SLOT.test(name) && !taken.has(name)).sort();
     for (const name of names) {
@@ -56,20 +62,32 @@ export class AbandonedSlots {
   async #look(name: string): Promise<Slot | undefined> {
     const directory = join(this.#root, name, 'emails');
     const changedAt = await lastChange(join(directory, 'queue.db'));
-    if (changedAt === undefined || this.#seenEmpty.get(name) === changedAt) return undefined;
+    if (changedAt === undefined || this.#isKnownEmpty(name, changedAt)) return undefined;
     const spool = await openFree(directory, this.#open);
     if (spool === undefined) return undefined;
-    if (hasMailToSend(spool)) return { name, spool };
+    if (hasWaitingMail(spool)) return { name, spool };
+    await spool.sweep(this.#now());
     await spool.close();
-    this.#seenEmpty.set(name, (await lastChange(join(directory, 'queue.db'))) ?? 0);
+    this.#seenEmpty.set(name, {
+      changedAt: (await lastChange(join(directory, 'queue.db'))) ?? 0,
+      until: performance.now() + SWEEP_MS,
+    });
     return undefined;
+  }
+
+  #isKnownEmpty(name: string, changedAt: number): boolean {
+    const seen = this.#seenEmpty.get(name);
+    return seen?.changedAt === changedAt && performance.now() < seen.until;
   }
 }
 
-/** Something in it is still to be sent; held and dead mail waits for people, not for a relay. */
-export function hasMailToSend(spool: OpenSpool): boolean {
-  const { active, failed } = spool.counts();
-  return active.messages + failed.messages > 0;
+/**
+ * Something in it is still to be sent, at once or when people release it: they reach held mail through the relay
+ * that has its slot open. Dead mail is over and stays behind.
+ */
+export function hasWaitingMail(spool: OpenSpool): boolean {
+  const { active, failed, held } = spool.counts();
+  return active.messages + failed.messages + held.messages > 0;
 }
 
 async function openFree(directory: string, open: OpenIn): Promise<OpenSpool | undefined> {

@@ -201,6 +201,15 @@ export const catalogue: Catalogue = {
     meaning: 'On a shared volume: the mail of a relay that is gone is sent by this one.',
     fields: spoolFields,
   },
+  'spool-waiting': {
+    level: 'warn',
+    meaning:
+      'Another process still owns the directory: this relay waits for its end, for as long as an orderly one takes, and then gives up.',
+    fields: {
+      ...spoolFields,
+      message: 'Which directory, which process on which host, and how long it is waited for.',
+    },
+  },
   'spool-failed': {
     level: 'error',
     meaning:
@@ -251,6 +260,15 @@ export const catalogue: Catalogue = {
     level: 'debug',
     meaning: 'A client connection failed on its own account: reset, silence, TLS refused.',
     fields: programFields,
+  },
+  'operation-failed': {
+    level: 'error',
+    meaning:
+      'A request to the admin port or the health port failed for a reason that the program does not know: a defect. Its answer was 500 and this reference, nothing else.',
+    fields: {
+      reference: 'Eight hexadecimal digits that the answer named, too.',
+      message: 'Which request, and the exception.',
+    },
   },
 };
 

@@ -168,6 +168,7 @@ export interface SpoolEvent {
   readonly event:
     | 'spool-recovered'
     | 'spool-adopted'
+    | 'spool-waiting'
     | 'spool-failed'
     | 'spool-quarantined'
     | 'disk-low'
@@ -180,6 +181,13 @@ export interface SpoolEvent {
 
 export interface ProgramEvent {
   readonly event: 'started' | 'stopping' | 'stopped' | 'client-error';
+  readonly message: string;
+}
+
+/** An exception that nobody foresaw while a request over HTTP was answered. */
+export interface OperationFailed {
+  readonly event: 'operation-failed';
+  readonly reference: string;
   readonly message: string;
 }
 
@@ -198,7 +206,8 @@ export type RelayEvent =
   | ConfigLoaded
   | ConfigRejected
   | SpoolEvent
-  | ProgramEvent;
+  | ProgramEvent
+  | OperationFailed;
 
 /** How every part tells. Must not throw and must not block. */
 export type Emit = (event: RelayEvent) => void;

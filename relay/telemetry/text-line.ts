@@ -41,6 +41,7 @@ const lines: Lines = {
   'config-rejected': e => ['config', `refused, the one before stays: ${e.errors.join('; ')}`],
   'spool-recovered': spool,
   'spool-adopted': spool,
+  'spool-waiting': spool,
   'spool-failed': spool,
   'spool-quarantined': spool,
   'disk-low': spool,
@@ -54,6 +55,7 @@ const lines: Lines = {
   stopping: program,
   stopped: program,
   'client-error': e => ['client', e.message],
+  'operation-failed': e => ['defect', `${e.reference}  ${e.message}`],
 };
 
 /** `12:00:01.234  attempt     primary try 1/3  connect: refused — again in 1 s`, without line end. */

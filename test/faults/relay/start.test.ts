@@ -20,12 +20,23 @@ async function open(t: TestContext, config: Record<string, unknown> = {}): Promi
 
 const lines = ({ stderr }: Run): string[] => stderr.split('\n').filter(line => line !== '');
 
-test('a second process on the same directory ends with 1 and names the directory and its owner', async t => {
+/** Ports of its own for a second process on the directory, and how long the first one may take to end. */
+const BESIDE = {
+  smtpPort: 0,
+  healthCheckPort: 0,
+  adminPort: 0,
+  shutdown: { graceSeconds: 0, deadlineSeconds: 1 },
+};
+
+test('a second process on the same directory waits as long as an end takes, then ends with 1 and names directory and owner', async t => {
   const relay = await open(t);
   const first = await relay.start();
-  await relay.configure({ smtpPort: 0, healthCheckPort: 0, adminPort: 0 });
+  await relay.configure(BESIDE);
   const second = relay.spawn();
+  const { message } = await second.until('spool-waiting');
+  assert.match(String(message), new RegExp(`in use by process ${first.child.pid} on .*: waiting up to 6 s`));
   assert.deepEqual(await second.ended(), { code: 1, signal: null });
+  assert.equal(second.heard('spool-waiting').length, 1, 'it is told once');
   assert.match(second.stderr, new RegExp(join(relay.dataDir, 'emails')));
   assert.match(second.stderr, new RegExp(`\\b${first.child.pid}\\b`));
   assert.equal(lines(second).length, 1, second.stderr);
@@ -34,6 +45,38 @@ test('a second process on the same directory ends with 1 and names the directory
   assert.equal((await first.ended()).code, 0);
   await relay.start();
 });
+
+test('a process that waits for the directory has it as soon as the owner has ended', async t => {
+  const relay = await open(t);
+  const first = await relay.start();
+  await relay.configure(BESIDE);
+  const second = relay.spawn();
+  await second.until('spool-waiting');
+  first.signal('SIGTERM');
+  assert.equal((await first.ended()).code, 0);
+  await second.until('started');
+  second.signal('SIGTERM');
+  assert.deepEqual(await second.ended(), { code: 0, signal: null });
+});
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  test(`a process that waits for the directory ends at once with 0 at ${signal}, and SIGHUP does not harm it`, async t => {
+    const relay = await open(t);
+    const first = await relay.start();
+    await relay.configure({ ...BESIDE, shutdown: { deadlineSeconds: 60 } });
+    const second = relay.spawn();
+    await second.until('spool-waiting');
+    second.signal('SIGHUP');
+    await new Promise(resolve => setTimeout(resolve, 300));
+    assert.equal(second.ending, undefined);
+    const asked = performance.now();
+    second.signal(signal);
+    assert.deepEqual(await second.ended(), { code: 0, signal: null });
+    assert.ok(performance.now() - asked < 5000);
+    assert.equal(second.stderr, '');
+    assert.equal(first.ending, undefined);
+  });
+}
 
 test('a directory whose owner was killed is taken over at once', async t => {
   const relay = await open(t);

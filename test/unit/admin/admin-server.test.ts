@@ -12,7 +12,7 @@ import { baseTime, FakeQueue } from './fake-queue.ts';
 let queue: FakeQueue;
 let endpoint: HttpEndpoint;
 let reloadResult: ReloadResult;
-const troubles: string[] = [];
+const troubles: { reference: string; message: string }[] = [];
 
 before(async () => {
   const forward = new Proxy({} as FakeQueue, {
@@ -21,7 +21,7 @@ before(async () => {
   endpoint = await serveAdmin({
     port: 0,
     now: () => baseTime,
-    trouble: message => troubles.push(message),
+    trouble: failure => troubles.push(failure),
     operations: {
       queue: forward,
       changed: (operation, count) => queue.changed.push({ operation, count }),
@@ -300,11 +300,31 @@ describe('changing the queue', () => {
     });
   }
 
-  test('an exception that nobody foresaw becomes 500, is told, and the server lives on', async () => {
+  test('an exception that nobody foresaw becomes 500 and a reference; what it was goes to the log alone', async () => {
     queue.failure = new Error('surprise');
-    assert.equal((await post('/v1/queue/hold', { all: true })).status, 500);
-    assert.match(troubles.join(), /surprise/);
+    const { status, json } = await post('/v1/queue/hold?sender=secret@x', { all: true });
+    assert.equal(status, 500);
+    const [trouble] = troubles;
+    assert.match(trouble!.message, /^POST \/v1\/queue\/hold: Error: surprise\n +at /);
+    assert.match(trouble!.reference, /^[0-9a-f]{8}$/);
+    assert.deepEqual(json, {
+      error: `the operation failed for a reason that nobody foresaw: see ${trouble!.reference} in the log`,
+      reference: trouble!.reference,
+    });
     assert.equal((await get('/v1/queue')).status, 200);
+    assert.equal(troubles.length, 1);
+  });
+
+  test('a client that goes away in the middle of its request is no failure', async () => {
+    await new Promise<void>(resolve => {
+      const socket = connect(endpoint.port, '127.0.0.1', () => {
+        const head = `POST /v1/queue/import HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${framesType}\r\nContent-Length: 1000\r\n\r\n`;
+        socket.write(`${head}{"size": 900`, () => socket.destroy());
+      });
+      socket.on('close', () => resolve());
+    });
+    assert.equal((await get('/v1/queue')).status, 200);
+    assert.deepEqual(troubles, []);
   });
 });
 
@@ -389,6 +409,20 @@ describe('export and import', () => {
     const { status, json } = await post('/v1/queue/import', one({}), framesType);
     assert.equal(status, 507);
     assert.match(String(json['error']), /the reserve is reached/);
+  });
+
+  test('an import that fails for a reason that nobody foresaw says what came before it, and no more', async () => {
+    const adopt = queue.adopt.bind(queue);
+    queue.adopt = (...message) => {
+      if (queue.kept.size > 0) queue.failure = new Error('surprise');
+      return adopt(...message);
+    };
+    const { status, json } = await post('/v1/queue/import', one({}) + one({}), framesType);
+    assert.equal(status, 500);
+    assert.deepEqual(json['ids'], ['00000000000000001']);
+    assert.doesNotMatch(JSON.stringify(json), /surprise/);
+    assert.match(troubles[0]!.message, /surprise/);
+    assert.equal(json['reference'], troubles[0]!.reference);
   });
 
   test('an export that breaks half-way does not look whole', async () => {

@@ -3,6 +3,7 @@ import { cp, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { MessageId } from '../../../relay/spool/message.ts';
 import { openSpool } from '../../../relay/spool/open.ts';
 import type { OpenSpool } from '../../../relay/spool/settings.ts';
 import { AbandonedSlots, type OpenIn, takeSlot } from '../../../relay/spool/slots.ts';
@@ -55,7 +56,7 @@ test('a slot with mail whose relay is gone is found and opened, its mail as it w
   closing(own.spool);
   const id = await putOne(gone.spool);
   await gone.spool.close();
-  const found = await new AbandonedSlots(root, open).next(new Set([own.name]));
+  const found = await new AbandonedSlots(root, open, Date.now).next(new Set([own.name]));
   assert.ok(found);
   closing(found.spool);
   assert.equal(found.name, gone.name);
@@ -71,7 +72,7 @@ test('a slot that was found empty is looked at again when a relay has been kille
   const empty = await takeSlot(root, open);
   closing(own.spool);
   await empty.spool.close();
-  const slots = new AbandonedSlots(root, open);
+  const slots = new AbandonedSlots(root, open, Date.now);
   assert.equal(await slots.next(new Set([own.name])), undefined);
 
   const killed = await takeSlot(root, open);
@@ -101,7 +102,7 @@ test('slots that are owned, empty or not slots at all are left alone', async t =
   closing(owned.spool);
   await putOne(owned.spool);
   await empty.spool.close();
-  const slots = new AbandonedSlots(root, open);
+  const slots = new AbandonedSlots(root, open, Date.now);
   assert.equal(await slots.next(new Set([own.name])), undefined);
   assert.equal(await slots.next(new Set([own.name])), undefined, 'nor on a second look');
   assert.deepEqual((await readdir(root)).sort(), ['slot-0', 'slot-1', 'slot-2']);
@@ -111,4 +112,39 @@ test('an error other than being owned is told, not taken for an owner', async t 
   const { root } = await volume(t);
   const broken: OpenIn = () => Promise.reject(new Error('EIO'));
   await assert.rejects(takeSlot(root, broken), /EIO/);
+});
+
+test('a slot with held mail is found, so that people can release it', async t => {
+  const { root, closing } = await volume(t);
+  const gone = await takeSlot(root, open);
+  const id = await putOne(gone.spool);
+  await gone.spool.hold({ ids: [id] });
+  await gone.spool.close();
+  const found = await new AbandonedSlots(root, open, Date.now).next(new Set());
+  assert.equal(found?.name, gone.name);
+  closing(found!.spool);
+});
+
+test('dead mail beyond retention goes from a slot that nobody owns, the rest stays there', async t => {
+  const { root, closing } = await volume(t);
+  const keepOne: OpenIn = directory =>
+    openSpool({
+      directory,
+      maxMessageBytes: 1_000_000,
+      retention: { ageMs: 1e9, maxMessages: 1, maxBytes: 1e9 },
+      now: Date.now,
+      emit: () => undefined,
+    });
+  const gone = await takeSlot(root, keepOne);
+  for (let n = 0; n < 3; n += 1) {
+    const id = await putOne(gone.spool);
+    const recipients = [{ address: 'b@x.test', state: 'rejected' }] as const;
+    await gone.spool.settle(id as MessageId, { kind: 'dead', recipients, reason: 'refused' });
+  }
+  await gone.spool.close();
+  assert.equal(await new AbandonedSlots(root, keepOne, Date.now).next(new Set()), undefined);
+  const again = await takeSlot(root, keepOne);
+  closing(again.spool);
+  assert.equal(again.name, gone.name);
+  assert.equal(again.spool.counts().dead.messages, 1);
 });

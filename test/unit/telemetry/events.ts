@@ -72,6 +72,7 @@ export const everyEvent: readonly RelayEvent[] = [
   { event: 'config-rejected', errors: ['forwardProviders[0].port: must be 1 to 65535'] },
   { event: 'spool-recovered', message: '3 messages', count: 3 },
   { event: 'spool-adopted', message: 'slot-1', count: 3 },
+  { event: 'spool-waiting', message: 'in use by process 7' },
   { event: 'spool-failed', message: 'fsync: EIO' },
   { event: 'spool-quarantined', message: 'x.eml', count: 1 },
   { event: 'disk-low', message: '1 MB free' },
@@ -82,4 +83,5 @@ export const everyEvent: readonly RelayEvent[] = [
   { event: 'stopping', message: 'SIGTERM' },
   { event: 'stopped', message: 'stopped' },
   { event: 'client-error', message: 'reset' },
+  { event: 'operation-failed', reference: '0a1b2c3d', message: 'GET /status: Error: surprise' },
 ];
