@@ -87,6 +87,8 @@ function addParameter(parameters: Map<string, string | true>, word: string): str
 
 function addressFault(address: string, keyword: 'FROM' | 'TO'): string | undefined {
   if (UNSAFE.test(address)) return 'control and invisible characters are not allowed in an address';
+  // Legal in a quoted part (RFC 5321 section 4.1.2); where the path ends is then read in two ways by two servers.
+  if (/[<>]/.test(address)) return 'angle brackets are not allowed inside an address';
   if (Buffer.byteLength(address) > MAX_ADDRESS) return `an address has at most ${MAX_ADDRESS} bytes`;
   // RFC 5321 section 4.1.1.3: the one recipient that needs no domain.
   if (keyword === 'TO' && address.toLowerCase() === 'postmaster') return undefined;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { unspeakable } from '../../../relay/delivery/mail-commands.ts';
 import { parsePath } from '../../../relay/inbound/mail-path.ts';
 
 const from = (text: string) => parsePath(Buffer.from(`MAIL FROM:${text}`), 'FROM');
@@ -17,7 +18,7 @@ describe('the argument of MAIL and RCPT', () => {
       'ü@bücher.example',
       '"with space"@example.com',
       '"a@b"@example.com',
-      '"a\\"b>c"@example.com',
+      '"a\\"b c"@example.com',
       'a@[192.0.2.1]',
       'a@[IPv6:2001:DB8::1]',
       'dots..in.@carrier.example',
@@ -75,6 +76,29 @@ describe('the argument of MAIL and RCPT', () => {
       Buffer.from('@b.example>'),
     ]);
     assert.match(address(parsePath(bytes, 'TO')), /not UTF-8/);
+  });
+
+  test('is refused where a quoted part holds an angle bracket, which no provider is sent', () => {
+    for (const text of ['"a>b"@example.com', '"a<b"@example.com', '"a\\>"@example.com']) {
+      assert.match(address(to(`<${text}>`)), /^fault: angle brackets/);
+      assert.match(address(from(`<${text}>`)), /^fault: angle brackets/);
+    }
+  });
+
+  test('is nothing that could not be put into a command for a provider', () => {
+    const text = fc.string({
+      unit: fc.constantFrom('a', '"', '\\', '<', '>', '@', ' ', '.', '\r', '\0', 'ü', ','),
+      maxLength: 12,
+    });
+    fc.assert(
+      fc.property(text, word => {
+        const result = to(`<${word}@example.com>`);
+        if ('fault' in result || result.address === '') return;
+        assert.equal(unspeakable(result.address, 'recipient'), undefined);
+        assert.equal(unspeakable(result.address, 'sender'), undefined);
+      }),
+      { numRuns: 5000 },
+    );
   });
 
   test('tells whether an address needs SMTPUTF8', () => {
