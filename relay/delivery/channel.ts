@@ -44,9 +44,9 @@ export class Channel {
     return this.#ended;
   }
 
-  /** A reply is there that nobody has asked for yet. */
-  get hasReply(): boolean {
-    return this.#replies.length > 0;
+  /** Something is there that nobody has asked for yet: a reply, or the beginning of one. */
+  get hasUnasked(): boolean {
+    return this.#replies.length > 0 || !this.#reader.empty;
   }
 
   /** Calls back whenever a reply or the end comes while nobody waits. */
@@ -123,7 +123,7 @@ export class Channel {
       }
       this.#replies.push(reply);
     }
-    if (this.hasReply) this.#tell();
+    if (this.#replies.length > 0) this.#tell();
   }
 
   #end(how: Silence): void {

@@ -69,7 +69,8 @@ class SmtpSession implements Session {
   }
 
   get usable(): boolean {
-    return this.#usable && this.#channel.ended === undefined;
+    // What came unasked would be taken for the answer to the next command.
+    return this.#usable && this.#channel.ended === undefined && (this.#busy || !this.#channel.hasUnasked);
   }
 
   async transact(envelope: TransactionEnvelope, body: Body): Promise<TransactionReport> {
@@ -115,8 +116,7 @@ class SmtpSession implements Session {
   async #settle(afterwards: Afterwards): Promise<void> {
     const resetMs = Math.min(RESET_MS, this.#timeouts.commandMs);
     const fine = afterwards === 'ready' || (afterwards === 'reset' && (await this.#command('RSET', resetMs)));
-    // A reply left over would be taken for the answer to the next command.
-    if (fine && !this.#channel.hasReply) return;
+    if (fine && !this.#channel.hasUnasked) return;
     this.#usable = false;
     this.#channel.destroy();
   }

@@ -165,13 +165,25 @@ class Handshake extends SmtpConnection {
     }, ms);
   }
 
-  /** The reply when it is one of those wanted; else fails. */
+  /** The reply when it is one of those wanted and nothing follows it; else fails. */
   #expected(text: string, wanted: (code: number) => boolean): Reply | undefined {
     if (this.#settled) return undefined;
     const reply = parseReply(text);
-    if (reply !== undefined && wanted(reply.code)) return reply;
-    this.#refused(reply);
+    if (reply === undefined || !wanted(reply.code)) this.#refused(reply);
+    // Behind the answer to STARTTLS nodemailer drops it (RFC 3207 section 6).
+    else if (this.#stage === 'starttls' || this.#alone()) return reply;
     return undefined;
+  }
+
+  /**
+   * Whether nothing follows the reply; else fails. What comes before its
+   * command would pass for the answer to it, and every later answer for that
+   * to the next command: one recipient's refusal for another's.
+   */
+  #alone(): boolean {
+    if (!this.unasked) return true;
+    this.fail({ fault: 'garbled', message: `${this.#stage}: the provider sent more replies than commands` });
+    return false;
   }
 
   #refused(reply: Reply | undefined): void {
@@ -202,24 +214,17 @@ class Handshake extends SmtpConnection {
 
   #afterLogin(): void {
     if (this.#settled) return;
-    const reply = parseReply(String(this.lastServerResponse));
+    // Before the text is cut to length: half of a secret is a secret too.
+    const reply = parseReply(redact(String(this.lastServerResponse), this.#provider.credentials));
     if (this.authenticated && reply !== undefined && reply.code < 300) this.#finish();
-    else this.#refused(reply === undefined ? undefined : redact(reply, this.#provider.credentials));
+    else this.#refused(reply);
   }
 
   #finish(): void {
-    if (this.#settled) return;
-    const taken = this.takeSocket();
-    if (taken.unasked) {
-      this.fail({
-        fault: 'garbled',
-        message: `${this.#stage}: the provider sent more replies than commands`,
-      });
-      return;
-    }
+    if (this.#settled || !this.#alone()) return;
     this.#settled = true;
     clearTimeout(this.#timer);
-    this.#resolve({ socket: taken.socket, capabilities: this.#capabilities });
+    this.#resolve({ socket: this.takeSocket(), capabilities: this.#capabilities });
   }
 
   /** nodemailer's own errors: of the connection, of TLS, and replies that nobody asked for. */

@@ -37,14 +37,16 @@ const Base = NodemailerConnection as unknown as new (
 ) => NodemailerConnection & ReplyActions & ReplyState & Listeners;
 
 export class SmtpConnection extends Base {
-  /**
-   * Takes the socket away from nodemailer: from here on it neither reads nor
-   * times it. `unasked`: something had come that no command called for.
-   */
-  takeSocket(): { readonly socket: Socket; readonly unasked: boolean } {
+  /** Something has come that no command called for. Some servers send an empty line between replies; it says nothing. */
+  protected get unasked(): boolean {
+    return [this._remainder, ...this._responseQueue].some(text => text.trim() !== '');
+  }
+
+  /** Takes the socket away from nodemailer: from here on it neither reads nor times it. */
+  protected takeSocket(): Socket {
     const socket = this._socket as Socket;
     for (const [event, listener] of Object.entries(SOCKET_LISTENERS)) socket.off(event, this[listener]);
     socket.setTimeout(0);
-    return { socket, unasked: this._remainder !== '' || this._responseQueue.length > 0 };
+    return socket;
   }
 }

@@ -10,6 +10,7 @@ import { type ProviderOptions, type ScriptedProvider, startProvider } from '../.
 import { providerConfig } from '../../smtp/provider-config.ts';
 import {
   type Action,
+  accept,
   drop,
   garbage,
   partial,
@@ -232,6 +233,37 @@ describe('setting up: stage by fault', () => {
     assert.deepEqual((await outcome(config)).slice(0, 2), ['auth', 'garbled']);
   });
 
+  test('an answer that comes before its command is garbled, and not taken for the answer', async () => {
+    for (const script of [
+      { greeting: raw('220 x\r\n250 x\r\n') },
+      { greeting: raw('220 x\r\n250-x') },
+      { ehlo: raw('250 x\r\n250 ok\r\n') },
+    ]) {
+      const early = await provider({ script });
+      const stage = 'greeting' in script ? 'greeting' : 'ehlo';
+      assert.deepEqual(await outcome(providerConfig(early)), [stage, 'garbled', undefined]);
+    }
+    const early = await provider({
+      ...submission,
+      script: { ehlo: [accept, raw('250 AUTH PLAIN\r\n235 ok\r\n')] },
+    });
+    const config = providerConfig(early, { credentials, tls: trusted });
+    assert.deepEqual(await outcome(config), ['ehlo', 'garbled', undefined]);
+    assert.equal(
+      early.sessions[0]?.commands.some(line => line.startsWith('AUTH')),
+      false,
+    );
+  });
+
+  test('empty lines between replies say nothing', async () => {
+    const started = await provider({
+      script: { greeting: raw('220 x\r\n\r\n'), ehlo: raw('250 x\r\n\r\n') },
+    });
+    const session = await openSession(providerConfig(started), never);
+    assert.equal(await session.noop(), true);
+    session.destroy();
+  });
+
   test('a reply without end is garbled, and not buffered for ever', async () => {
     const started = await provider({ script: { greeting: raw('220-x'.padEnd(100_000, 'x')) } });
     assert.deepEqual((await outcome(providerConfig(started))).slice(0, 2), ['greeting', 'garbled']);
@@ -445,6 +477,17 @@ describe('AUTH', () => {
     }
     assert.deepEqual([result.reply?.code, result.reply?.enhanced], [535, '5.7.8']);
   });
+
+  test('nor does a piece of them that a long reply leaves when it is cut to length', async () => {
+    const { username, password } = credentials;
+    const token = Buffer.from(`\0${username}\0${password}`).toString('base64');
+    const started = await provider({
+      ...submission,
+      script: { auth: `535 5.7.8 ${'no '.repeat(164)}${token}` },
+    });
+    const text = JSON.stringify(await failure(providerConfig(started, { credentials, tls: trusted })));
+    assert.equal(text.includes(token.slice(0, 8)), false, text);
+  });
 });
 
 describe('abandoning the attempt', () => {
@@ -509,6 +552,14 @@ describe('an idle session', () => {
       await gone(started);
     });
   }
+
+  test('is not used again once the beginning of a reply has come that nobody asked for', async () => {
+    const { session, started } = await idle();
+    started.speak('550 5.7');
+    await until(() => !session.usable, 'the session to be unusable');
+    assert.equal(await session.noop(), false);
+    session.destroy();
+  });
 
   test('hears of an end that came before it asked to', async () => {
     const started = await provider();

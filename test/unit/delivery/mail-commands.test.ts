@@ -38,10 +38,10 @@ test('whatever an address holds, its command is one line with one path', () => {
 
 test('credentials are redacted in every form in which AUTH sends them', () => {
   const credentials = { username: 'someone', password: 'p$&w' };
-  const text = `no ${btoa('\0someone\0p$&w')} ${btoa('p$&w')} ${btoa('someone')} p$&w for someone`;
-  assert.deepEqual(redact({ code: 535, enhanced: '5.7.8', text }, credentials), {
-    code: 535,
-    enhanced: '5.7.8',
-    text: 'no *** *** *** *** for ***',
-  });
+  const text = `535-5.7.8 no ${btoa('\0someone\0p$&w')} ${btoa('p$&w')} ${btoa('someone')} p$&w for someone\n535 5.7.8 p$&w`;
+  assert.equal(redact(text, credentials), '535-5.7.8 no *** *** *** *** for ***\n535 5.7.8 ***');
+});
+
+test('redaction leaves the code alone, whatever the user is called', () => {
+  assert.equal(redact('535 user 535 unknown', { username: '535', password: '35' }), '535 user *** unknown');
 });

@@ -233,6 +233,13 @@ for (const [manner, options] of manners) {
       assert.equal(report.accepted?.code, 250);
       await assertClosed(both);
     });
+
+    test('the beginning of a reply too many does as well', async () => {
+      const both = await pair(options, { dot: raw('250 2.0.0 ok\r\n550 5.7') });
+      const report = await both.session.transact(envelope(), message);
+      assert.equal(report.accepted?.code, 250);
+      await assertClosed(both);
+    });
   });
 }
 
