@@ -86,6 +86,7 @@ async function verify(configPath: string): Promise<VerifyResult[]> {
     random: Math.random,
     retry: () => config.retry,
     rules: () => config.replyRules,
+    mailWaits: () => false,
     recovered: () => undefined,
   });
   providers.configure(config.providers);

@@ -2,56 +2,75 @@
  * One provider's health as a value, and what changes it. Three provider-level
  * failures in a row, or failures of ten different messages in a row, open the
  * breaker: the provider is skipped until a probe (which carries no mail)
- * succeeds. Refused credentials suspend it; a throttle cools it down for the
- * time it named. It keeps no clock and no randomness: `now` is a monotonic
- * millisecond clock of the caller's, `random` is uniform in [0, 1).
+ * succeeds. What follows is a trial: only mail that it takes closes the
+ * breaker, failures open it again for longer. Refused credentials suspend it; a
+ * throttle cools it down for the time it named. It keeps no clock and no
+ * randomness: `now` is a monotonic millisecond clock of the caller's, `random`
+ * is uniform in [0, 1).
  */
 import { exponential, jittered } from './backoff.ts';
 import type { Verdict } from './verdict.ts';
 
-export type Health =
-  | {
-      readonly kind: 'closed';
-      readonly strikes: number;
-      readonly softStrikes: number;
-      /** The messages counted in softStrikes: each counts once. */
-      readonly softIds?: readonly string[];
-    }
-  | {
-      readonly kind: 'open';
-      readonly since: number;
-      readonly probeAt: number;
-      /** Probes that failed since it opened. */
-      readonly probes: number;
-      /** The class of the failure that opened it. */
-      readonly reason: string;
-      readonly message: string;
-    }
-  | {
-      readonly kind: 'suspended';
-      readonly since: number;
-      readonly probeAt: number;
-      readonly probes: number;
-      readonly message: string;
-    }
-  | {
-      readonly kind: 'cooling';
-      readonly since: number;
-      readonly until: number;
-      readonly message: string;
-    };
+export type Health = Closed | Trial | Open | Suspended | Cooling;
+
+/** Failures in a row while it is in use. */
+interface Counted {
+  readonly strikes: number;
+  readonly softStrikes: number;
+  /** The messages counted in softStrikes: each counts once. */
+  readonly softIds?: readonly string[];
+}
+
+interface Closed extends Counted {
+  readonly kind: 'closed';
+}
+
+/** It can be logged in to again, which does not say that it takes mail: in use for a few messages at a time. */
+interface Trial extends Counted {
+  readonly kind: 'trial';
+  /** Trials that it failed before, without taking any mail in between. */
+  readonly trials: number;
+}
+
+/** Out of use until a probe succeeds. */
+interface Probed {
+  readonly since: number;
+  readonly probeAt: number;
+  /** Probes that failed since then. */
+  readonly probes: number;
+  /** Trials that it failed, without taking any mail in between. */
+  readonly trials: number;
+  readonly message: string;
+}
+
+interface Open extends Probed {
+  readonly kind: 'open';
+  /** When to probe if mail waits and no other provider can be used; at most `probeAt`. */
+  readonly urgentAt: number;
+  /** The class of the failure that opened it. */
+  readonly reason: string;
+}
+
+interface Suspended extends Probed {
+  readonly kind: 'suspended';
+}
+
+interface Cooling {
+  readonly kind: 'cooling';
+  readonly since: number;
+  readonly until: number;
+  readonly message: string;
+}
 
 /** The circumstances of a failure. */
 export interface FailedAt {
   readonly now: number;
-  /** For people; see describe() in verdict.ts. */
+  /** For people; see describe() in failure.ts. */
   readonly message: string;
   /** The message that met it; absent when only the connection was concerned. */
   readonly messageId?: string;
   readonly random: number;
 }
-
-type Closed = Extract<Health, { kind: 'closed' }>;
 
 /** Provider-level failures in a row that open the breaker. */
 export const strikesToOpen = 3;
@@ -59,8 +78,18 @@ export const strikesToOpen = 3;
 /** Different messages failed in a row that open it: one poisonous message must not. */
 export const softStrikesToOpen = 10;
 
+/** The same on trial, and how many messages it is given at a time meanwhile. */
+export const trialMessages = 3;
+
 /** A down provider is found again within seconds; a long outage costs one probe in five minutes. */
 const openProbe = { firstMs: 5000, ceilingMs: 300_000 };
+
+/**
+ * While mail waits and nothing else can be used, for a provider that is not
+ * there: a refused or unanswered connection costs nobody anything. One that
+ * answers is never asked sooner than `openProbe` says.
+ */
+const urgentProbeMs = 2500;
 
 /** Wrong passwords lock accounts: six tries an hour at most, one an hour in the end. */
 const suspendedProbe = { firstMs: 600_000, ceilingMs: 3_600_000 };
@@ -76,16 +105,20 @@ export function initial(): Health {
 }
 
 /**
- * A transaction or a probe succeeded: closed, nothing counted. Two exceptions.
- * A cool-down runs its time: on other connections messages that were under way
- * still succeed, and must not cancel what the provider asked for. And with
- * `by` 'transaction' a suspension stays: an old connection works on after the
- * password was changed, and closing would try the refused one again.
+ * It took mail: closed, nothing counted. Two exceptions. A cool-down runs its
+ * time: on other connections messages that were under way still succeed, and
+ * must not cancel what the provider asked for. And a suspension stays: an old
+ * connection works on after the password was changed, and closing would try
+ * the refused one again.
  */
-export function onSuccess(health: Health, by: 'transaction' | 'probe' = 'probe'): Health {
-  if (health.kind === 'cooling') return health;
-  if (health.kind === 'suspended' && by === 'transaction') return health;
-  return initial();
+export function onDelivered(health: Health): Health {
+  return health.kind === 'cooling' || health.kind === 'suspended' ? health : initial();
+}
+
+/** A probe succeeded. That it can be logged in to ends no cool-down and forgives no failed message. */
+export function onLoggedIn(health: Health): Health {
+  if (health.kind !== 'open' && health.kind !== 'suspended') return health;
+  return { kind: 'trial', trials: health.trials, strikes: 0, softStrikes: 0 };
 }
 
 /** What a judged failure of a connection or a message does to the provider. */
@@ -94,24 +127,23 @@ export function onFailure(health: Health, verdict: Verdict, at: FailedAt): Healt
     case 'none':
       return health;
     case 'suspend':
-      return health.kind === 'suspended' ? health : suspend(at);
+      return health.kind === 'suspended' ? health : suspend(health, at);
     case 'cool-down':
       return coolDown(health, verdict, at);
     case 'strike':
-      return health.kind === 'closed' ? strike(health, verdict, at) : health;
+      return inUse(health) ? strike(health, verdict, at) : health;
     case 'soft-strike':
-      return health.kind === 'closed' ? softStrike(health, verdict, at) : health;
+      return inUse(health) ? softStrike(health, verdict, at) : health;
   }
 }
 
 /** A background probe failed: the next one comes later, or the reason has changed. */
 export function onProbeFailed(health: Health, verdict: Verdict, at: FailedAt): Health {
-  if (health.kind === 'closed' || health.kind === 'cooling') return onFailure(health, verdict, at);
-  if (health.kind === 'open' && verdict.effect === 'suspend') return suspend(at);
-  const probes = health.probes + 1;
-  const pace = health.kind === 'open' ? openProbe : suspendedProbe;
-  const wait = Math.max(probeDelay(pace, probes, at.random), verdict.waitMs ?? 0);
-  return { ...health, probes, probeAt: at.now + wait, message: at.message };
+  if (health.kind !== 'open' && health.kind !== 'suspended') return onFailure(health, verdict, at);
+  const later = { ...health, probes: health.probes + 1, message: at.message };
+  if (later.kind === 'suspended')
+    return { ...later, probeAt: at.now + probeWait(suspendedProbe, later, verdict, at) };
+  return verdict.effect === 'suspend' ? suspend(health, at) : { ...later, ...probeTimes(later, verdict, at) };
 }
 
 /** Time passed: a cool-down that is over ends. */
@@ -121,64 +153,93 @@ export function onTick(health: Health, now: number): Health {
 
 /** May messages be given to it? */
 export function usable(health: Health, now: number): boolean {
-  return health.kind === 'closed' || (health.kind === 'cooling' && now >= health.until);
+  return inUse(health) || (health.kind === 'cooling' && now >= health.until);
 }
 
-function strike(health: Closed, verdict: Verdict, at: FailedAt): Health {
+/** When something is to be done about it: a cool-down ends, a probe is due; undefined = nothing. */
+export function wakesAt(health: Health, urgent: boolean): number | undefined {
+  if (inUse(health)) return undefined;
+  if (health.kind === 'cooling') return health.until;
+  return health.kind === 'open' && urgent ? health.urgentAt : health.probeAt;
+}
+
+function inUse(health: Health): health is Closed | Trial {
+  return health.kind === 'closed' || health.kind === 'trial';
+}
+
+function strike(health: Closed | Trial, verdict: Verdict, at: FailedAt): Health {
   const strikes = health.strikes + 1;
   // again 'no' says that another try would end the same way (a certificate, a
   // greeting of 554): the second and third would only delay mail. An unanswered
   // dot is not repeated for another reason, and one of them proves little.
   const hopeless = verdict.again === 'no' && !verdict.ambiguous;
   const enough = strikes >= strikesToOpen || hopeless;
-  return enough ? open(verdict, at) : { ...health, strikes };
+  return enough ? open(health, verdict, at) : { ...health, strikes };
 }
 
-function softStrike(health: Closed, verdict: Verdict, at: FailedAt): Health {
+function softStrike(health: Closed | Trial, verdict: Verdict, at: FailedAt): Health {
   const ids = health.softIds ?? [];
   const id = at.messageId;
   if (id !== undefined && ids.includes(id)) return health;
   const softStrikes = health.softStrikes + 1;
-  if (softStrikes >= softStrikesToOpen) return open(verdict, at);
+  const enough = softStrikes >= (health.kind === 'trial' ? trialMessages : softStrikesToOpen);
+  if (enough) return open(health, verdict, at);
   return { ...health, softStrikes, softIds: id === undefined ? ids : [...ids, id] };
 }
 
-function open(verdict: Verdict, at: FailedAt): Health {
+function open(health: Closed | Trial, verdict: Verdict, at: FailedAt): Health {
+  const count = { probes: 0, trials: trialsFailed(health) };
   return {
     kind: 'open',
     since: at.now,
-    probeAt: at.now + Math.max(probeDelay(openProbe, 0, at.random), verdict.waitMs ?? 0),
-    probes: 0,
+    ...count,
+    ...probeTimes(count, verdict, at),
     reason: verdict.class,
     message: at.message,
   };
 }
 
-function suspend(at: FailedAt): Health {
-  return {
-    kind: 'suspended',
-    since: at.now,
-    probeAt: at.now + probeDelay(suspendedProbe, 0, at.random),
-    probes: 0,
-    message: at.message,
-  };
+function suspend(health: Health, at: FailedAt): Health {
+  const count = { probes: 0, trials: trialsFailed(health) };
+  const probeAt = at.now + probeWait(suspendedProbe, count, {}, at);
+  return { kind: 'suspended', since: at.now, probeAt, ...count, message: at.message };
+}
+
+/** Once more when this failure ends a trial. */
+function trialsFailed(health: Health): number {
+  if (health.kind === 'trial') return health.trials + 1;
+  return 'trials' in health ? health.trials : 0;
 }
 
 /** Never shortens a longer cool-down, and never hides a graver state. */
 function coolDown(health: Health, verdict: Verdict, at: FailedAt): Health {
   if (health.kind === 'open' || health.kind === 'suspended') return health;
   const until = at.now + (verdict.waitMs ?? defaultCoolDownMs);
-  if (health.kind === 'closed') {
+  if (inUse(health)) {
     return { kind: 'cooling', since: at.now, until, message: at.message };
   }
   return until > health.until ? { ...health, until, message: at.message } : health;
 }
 
-function probeDelay(
+type Waited = Pick<Probed, 'probes' | 'trials'>;
+
+/** Milliseconds to the next probe: longer with every probe and every trial that fails. */
+function probeWait(
   pace: { readonly firstMs: number; readonly ceilingMs: number },
-  probes: number,
-  random: number,
+  { probes, trials }: Waited,
+  { waitMs = 0 }: Pick<Verdict, 'waitMs'>,
+  { random }: FailedAt,
 ): number {
-  const base = exponential(pace.firstMs, probeMultiplier, probes, pace.ceilingMs);
-  return jittered(base, probeJitter, random);
+  const base = exponential(pace.firstMs, probeMultiplier, probes + trials, pace.ceilingMs);
+  return Math.max(jittered(base, probeJitter, random), waitMs);
+}
+
+/** Both moments of the next probe of an open breaker. A failed trial is never hurried. */
+function probeTimes(waited: Waited, verdict: Verdict, at: FailedAt): Pick<Open, 'probeAt' | 'urgentAt'> {
+  const wait = probeWait(openProbe, waited, verdict, at);
+  const absent = verdict.class === 'network' && waited.trials === 0;
+  const urgent = absent
+    ? Math.max(jittered(urgentProbeMs, probeJitter, at.random), verdict.waitMs ?? 0)
+    : wait;
+  return { probeAt: at.now + wait, urgentAt: at.now + Math.min(urgent, wait) };
 }

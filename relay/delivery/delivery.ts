@@ -48,6 +48,7 @@ export class Delivery {
       random: deps.random,
       retry: () => this.#config.retry,
       rules: () => this.#config.replyRules,
+      mailWaits: () => this.#sending && this.#schedulers.some(({ mailWaits }) => mailWaits),
       recovered: ({ name }) => this.drain(`provider ${name} is back`),
     });
     this.#providers.configure(config.providers);

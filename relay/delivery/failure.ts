@@ -1,7 +1,7 @@
 /**
  * The vocabulary of what can go wrong between the relay and a provider: where
  * (stage), how (fault), and what the provider said (reply). Facts only; what
- * follows from them is decided in verdict.ts.
+ * follows from them is decided in judge.ts.
  */
 
 /** In the order of a session. `dot` is everything from the final dot on. */
@@ -56,4 +56,11 @@ export class SessionError extends Error {
     this.name = 'SessionError';
     this.failure = failure;
   }
+}
+
+/** For people: `550 5.1.1 No such user`, or `connect: connection refused`. */
+export function describe(failure: Failure): string {
+  const { reply, stage, message } = failure;
+  if (reply === undefined) return `${stage}: ${message}`;
+  return [reply.code, reply.enhanced, reply.text].filter(part => part !== undefined && part !== '').join(' ');
 }

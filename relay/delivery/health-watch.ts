@@ -4,7 +4,17 @@
  * says when it is back. Sends no mail.
  */
 import type { Emit } from '../telemetry/events.ts';
-import { type Health, initial, onFailure, onProbeFailed, onSuccess, onTick, usable } from './breaker.ts';
+import {
+  type Health,
+  initial,
+  onDelivered,
+  onFailure,
+  onLoggedIn,
+  onProbeFailed,
+  onTick,
+  usable,
+  wakesAt,
+} from './breaker.ts';
 import type { Verdict } from './verdict.ts';
 
 /** What a login without mail came to: undefined when it worked. */
@@ -17,8 +27,13 @@ export interface HealthWatchDeps {
   readonly emit: Emit;
   /** Connect, TLS, AUTH, NOOP, QUIT. */
   readonly login: () => Promise<ProbeResult>;
+  /** Mail waits, and no other provider can be used: a provider that is not there is looked for more often. */
+  readonly urgent: () => boolean;
   readonly changed: (was: Health, is: Health) => void;
 }
+
+/** Whether it has become urgent meanwhile is looked at as often, ms. */
+const LOOK_MS = 2500;
 
 export class HealthWatch {
   readonly #deps: HealthWatchDeps;
@@ -41,7 +56,7 @@ export class HealthWatch {
   succeeded(): void {
     const { kind } = this.#health;
     if (kind === 'closed' && this.#health.strikes === 0 && this.#health.softStrikes === 0) return;
-    this.#become(onSuccess(this.#health, 'transaction'));
+    this.#become(onDelivered(this.#health));
   }
 
   failed(verdict: Verdict, message: string, messageId?: string): void {
@@ -56,9 +71,9 @@ export class HealthWatch {
     clearTimeout(this.#timer);
     const result = await this.#deps.login();
     if (this.#stopped) return result?.message;
-    if (result === undefined) this.#become(onSuccess(this.#health));
+    if (result === undefined) this.#become(onLoggedIn(this.#health));
     else this.#become(onProbeFailed(this.#health, result.verdict, this.#moment(result.message)));
-    const next = wakesAt(this.#health);
+    const next = wakesAt(this.#health, this.#deps.urgent());
     this.#deps.emit({
       event: 'provider-probe',
       provider: this.#deps.provider,
@@ -87,20 +102,22 @@ export class HealthWatch {
     if (was.kind !== next.kind) this.#deps.changed(was, next);
   }
 
+  /** Sleeps until something is to be done, or until it may have become urgent to do it. */
   #arm(): void {
-    const at = wakesAt(this.#health);
+    const now = this.#deps.now();
+    const at = wakesAt(this.#health, this.#deps.urgent());
     if (at === undefined) return;
-    this.#timer = setTimeout(() => this.#wake(), Math.max(0, at - this.#deps.now()));
+    const wait = this.#health.kind === 'open' ? Math.min(at - now, LOOK_MS) : at - now;
+    this.#timer = setTimeout(() => this.#wake(), Math.max(0, wait));
     this.#timer.unref();
   }
 
   #wake(): void {
-    if (this.#health.kind === 'cooling') this.#become(onTick(this.#health, this.#deps.now()));
-    else void this.probe();
+    const now = this.#deps.now();
+    const at = wakesAt(this.#health, this.#deps.urgent());
+    if (at === undefined) return;
+    if (this.#health.kind === 'cooling') this.#become(onTick(this.#health, now));
+    else if (now >= at) void this.probe();
+    else this.#arm();
   }
-}
-
-function wakesAt(health: Health): number | undefined {
-  if (health.kind === 'closed') return undefined;
-  return health.kind === 'cooling' ? health.until : health.probeAt;
 }

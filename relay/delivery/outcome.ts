@@ -1,12 +1,13 @@
 /**
  * What one transaction did to each recipient it carried: the provider's
- * replies (session.ts) put through the table of verdicts (verdict.ts). Pure.
+ * replies (session.ts) put through the table of verdicts (judge.ts). Pure.
  */
 import type { ReplyRule } from '../config/config.ts';
 import type { AttemptOutcome } from '../telemetry/events.ts';
-import type { Failure, Reply } from './failure.ts';
+import { describe, type Failure, type Reply } from './failure.ts';
+import { judge } from './judge.ts';
 import type { TransactionReport } from './session.ts';
-import { describe, judge, type Verdict } from './verdict.ts';
+import type { Verdict } from './verdict.ts';
 
 /** One recipient's share of a transaction; `reply` is for people. */
 export type RecipientOutcome =

@@ -8,7 +8,7 @@ import type { InUse, Lane } from './waiting-line.ts';
 
 export class ProviderPool {
   readonly inUse: InUse = { fresh: 0, resend: 0 };
-  readonly #limits: ProviderLimits;
+  readonly #limits: () => ProviderLimits;
   readonly #now: () => number;
   readonly #idle: { session: Session; timer: NodeJS.Timeout }[] = [];
   readonly #busy = new Set<Session>();
@@ -16,7 +16,7 @@ export class ProviderPool {
   readonly #since = new WeakMap<Session, number>();
   #retired = false;
 
-  constructor(limits: ProviderLimits, now: () => number) {
+  constructor(limits: () => ProviderLimits, now: () => number) {
     this.#limits = limits;
     this.#now = now;
   }
@@ -78,18 +78,21 @@ export class ProviderPool {
   }
 
   #goodForMore(session: Session): boolean {
+    const { maxConnections, messagesPerConnection, connectionLifetimeMs } = this.#limits();
     return (
       !this.#retired &&
       session.usable &&
-      session.transactions < this.#limits.messagesPerConnection &&
-      this.#now() - (this.#since.get(session) ?? 0) < this.#limits.connectionLifetimeMs
+      // There may be more than a new configuration allows.
+      this.established < maxConnections &&
+      session.transactions < messagesPerConnection &&
+      this.#now() - (this.#since.get(session) ?? 0) < connectionLifetimeMs
     );
   }
 
   #rest(session: Session): void {
     const timer = setTimeout(() => {
       if (this.#forget(session)) void session.quit();
-    }, this.#limits.idleTimeoutMs);
+    }, this.#limits().idleTimeoutMs);
     timer.unref();
     this.#idle.push({ session, timer });
   }

@@ -1,7 +1,8 @@
 /**
  * The providers at work, in order of priority, and what each is to people:
- * active, standby, failing … A reload replaces those whose configuration
- * changed and leaves the others, with their connections and health, alone.
+ * active, standby, failing … A reload replaces those that are to be reached in
+ * another way (host, encryption, credentials, timeouts) and leaves the others,
+ * with their connections and health, alone.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { ProviderConfig } from '../config/config.ts';
@@ -28,7 +29,9 @@ interface Standing {
   readonly since: number;
 }
 
-export interface ProviderSetDeps extends Omit<ProviderDeps, 'healthChanged'> {
+export interface ProviderSetDeps extends Omit<ProviderDeps, 'healthChanged' | 'urgent'> {
+  /** Is there mail to send? */
+  readonly mailWaits: () => boolean;
   /** A provider that was out of use may be used again. */
   readonly recovered: (provider: Provider) => void;
 }
@@ -48,18 +51,16 @@ export class ProviderSet {
 
   /** Takes over a new configuration. Returns whether anything changed. */
   configure(configs: readonly ProviderConfig[]): boolean {
-    const before = new Map(this.#providers.map(provider => [provider.name, provider]));
-    const next = configs.map(config => {
-      const known = before.get(config.name);
-      return known !== undefined && isDeepStrictEqual(known.config, config) ? known : this.#make(config);
-    });
-    const changed =
-      next.length !== this.#providers.length || next.some((provider, at) => provider !== this.#providers[at]);
     const old = this.#providers;
-    this.#providers = next;
-    for (const provider of old) if (!next.includes(provider)) provider.close();
+    const known = new Map(old.map(provider => [provider.name, provider]));
+    const same = isDeepStrictEqual(
+      configs,
+      old.map(({ config }) => config),
+    );
+    this.#providers = configs.map(config => this.#keep(known.get(config.name), config) ?? this.#make(config));
+    for (const provider of old) if (!this.#providers.includes(provider)) provider.close();
     this.#tellStates();
-    return changed;
+    return !same;
   }
 
   /** Logs in to each without sending mail; health follows what is found. */
@@ -105,12 +106,21 @@ export class ProviderSet {
     for (const provider of this.#providers) provider.destroy();
   }
 
+  /** The provider as it is, with its new limits, unless it is to be reached in another way. */
+  #keep(known: Provider | undefined, config: ProviderConfig): Provider | undefined {
+    if (known === undefined || !isDeepStrictEqual(wayTo(known.config), wayTo(config))) return undefined;
+    known.reconfigure(config);
+    return known;
+  }
+
   #make(config: ProviderConfig): Provider {
     return new Provider(config, {
       ...this.#deps,
-      healthChanged: provider => {
+      urgent: () => !this.#providers.some(({ usable }) => usable) && this.#deps.mailWaits(),
+      healthChanged: (provider, was) => {
         this.#tellStates();
-        if (provider.usable) this.#deps.recovered(provider);
+        // The end of a trial is no return: mail has been going there since it began.
+        if (provider.usable && was.kind !== 'trial') this.#deps.recovered(provider);
       },
     });
   }
@@ -125,6 +135,7 @@ export class ProviderSet {
       case 'cooling':
         return 'cooling';
       case 'closed':
+      case 'trial':
         return this.#providers.find(({ usable }) => usable) === provider ? 'active' : 'standby';
     }
   }
@@ -150,6 +161,15 @@ export class ProviderSet {
   }
 }
 
+/** All that decides whether it can be reached and logged in to: the content of the credentials included. */
+function wayTo({
+  priority: _,
+  limits: __,
+  ...way
+}: ProviderConfig): Omit<ProviderConfig, 'priority' | 'limits'> {
+  return way;
+}
+
 /** A CamelCase reason, as conditions in Kubernetes have, and a sentence. */
 function why(provider: Provider): { reason: string; message: string } {
   if (provider.config.misconfigured !== undefined) {
@@ -159,6 +179,8 @@ function why(provider: Provider): { reason: string; message: string } {
   switch (health.kind) {
     case 'closed':
       return { reason: 'Usable', message: '' };
+    case 'trial':
+      return { reason: 'Usable', message: 'it can be logged in to again; a few messages are tried first' };
     case 'open':
       return { reason: camelCase(health.reason), message: health.message };
     case 'suspended':

@@ -6,15 +6,16 @@
  */
 import type { ProviderConfig, ReplyRule, RetryConfig } from '../config/config.ts';
 import type { Emit } from '../telemetry/events.ts';
-import type { Health } from './breaker.ts';
+import { type Health, trialMessages } from './breaker.ts';
 import { ConnectSeries } from './connect-series.ts';
-import { type Failure, SessionError } from './failure.ts';
+import { describe, type Failure, SessionError } from './failure.ts';
 import { HealthWatch, type ProbeResult } from './health-watch.ts';
+import { judge } from './judge.ts';
 import { ProviderPool } from './provider-pool.ts';
 import { type Bucket, full, take } from './rate.ts';
 import type { OpenSession, Session } from './session.ts';
 import { tellOpenFailed } from './tell.ts';
-import { describe, judge, type Verdict } from './verdict.ts';
+import type { Verdict } from './verdict.ts';
 import { type Lane, WaitingLine } from './waiting-line.ts';
 
 /** What a message that asked for a connection is told. */
@@ -45,6 +46,8 @@ export interface ProviderDeps {
   readonly random: () => number;
   readonly retry: () => RetryConfig;
   readonly rules: () => readonly ReplyRule[];
+  /** Mail waits, and no provider can be used. */
+  readonly urgent: () => boolean;
   /** Hears every change of the kind of health. */
   readonly healthChanged: (provider: Provider, was: Health) => void;
 }
@@ -53,10 +56,11 @@ export interface ProviderDeps {
 const PARALLEL_OPENS = 4;
 /** How long a provider that refused one connection more is not asked for more, ms. */
 const CEILING_MS = 60_000;
+const UNLIMITED = { connections: Number.POSITIVE_INFINITY, until: 0 };
 
 export class Provider {
-  readonly config: ProviderConfig;
   lastSuccessAt: number | undefined;
+  #config: ProviderConfig;
   readonly #deps: ProviderDeps;
   readonly #pool: ProviderPool;
   readonly #line = new WaitingLine<Waiter>();
@@ -65,15 +69,15 @@ export class Provider {
   readonly #abort = new AbortController();
   #opening = 0;
   /** No more connections than this until then: the provider said so. */
-  #ceiling = { connections: Number.POSITIVE_INFINITY, until: 0 };
+  #ceiling = UNLIMITED;
   #bucket: Bucket | undefined;
   #rateTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(config: ProviderConfig, deps: ProviderDeps) {
-    this.config = config;
+    this.#config = config;
     this.#deps = deps;
-    this.#pool = new ProviderPool(config.limits, deps.now);
+    this.#pool = new ProviderPool(() => this.#config.limits, deps.now);
     this.#series = new ConnectSeries({
       retry: deps.retry,
       again: () => this.#pump(),
@@ -85,12 +89,17 @@ export class Provider {
       random: deps.random,
       emit: deps.emit,
       login: () => this.#login(),
+      urgent: deps.urgent,
       changed: was => this.#healthChanged(was),
     });
   }
 
+  get config(): ProviderConfig {
+    return this.#config;
+  }
+
   get name(): string {
-    return this.config.name;
+    return this.#config.name;
   }
 
   get health(): Health {
@@ -102,19 +111,19 @@ export class Provider {
   }
 
   get usable(): boolean {
-    return !this.#closed && this.config.misconfigured === undefined && this.#watch.usable;
+    return !this.#closed && this.#config.misconfigured === undefined && this.#watch.usable;
   }
 
   /** Usable, and not known to keep mail waiting for a connection. */
   get inviting(): boolean {
-    return this.usable && !this.#late;
+    return this.usable && !this.#late && this.#admits;
   }
 
   /** Why no mail goes there now, for people. */
   get unusableBecause(): string {
-    if (this.config.misconfigured !== undefined) return this.config.misconfigured;
+    if (this.#config.misconfigured !== undefined) return this.#config.misconfigured;
     const { health } = this;
-    return health.kind === 'closed' ? 'no connection could be made' : health.message;
+    return 'message' in health ? health.message : 'no connection could be made';
   }
 
   /**
@@ -124,7 +133,7 @@ export class Provider {
   acquire(lane: Lane, elsewhere: () => boolean): Promise<Grant> {
     if (this.#closed) return Promise.resolve({ kind: 'replaced' });
     if (!this.usable) return Promise.resolve({ kind: 'unavailable', reason: this.unusableBecause });
-    if (this.#late && elsewhere()) return Promise.resolve({ kind: 'impatient' });
+    if (!this.inviting && elsewhere()) return Promise.resolve({ kind: 'impatient' });
     return new Promise(answer => {
       this.#line.join({ lane, elsewhere, answer });
       this.#pump();
@@ -145,6 +154,12 @@ export class Provider {
   /** Logs in without sending. Resolves with why it failed, or undefined. Health follows the result. */
   probe(): Promise<string | undefined> {
     return this.#watch.probe();
+  }
+
+  /** Takes over a configuration by which it is reached as before: connections and health stay. */
+  reconfigure(config: ProviderConfig): void {
+    this.#config = config;
+    this.#pump();
   }
 
   /** Tells waiting messages to look again, without a change of health. */
@@ -169,6 +184,12 @@ export class Provider {
     this.#pool.destroy();
   }
 
+  /** On trial it gets a few messages at a time. */
+  get #admits(): boolean {
+    const { fresh, resend } = this.#pool.inUse;
+    return this.health.kind !== 'trial' || fresh + resend < trialMessages;
+  }
+
   get #late(): boolean {
     return this.#pool.established === 0 && this.#series.late;
   }
@@ -176,7 +197,7 @@ export class Provider {
   /** Serves who waits, then opens what is still lacking. */
   #pump(): void {
     if (!this.usable) return;
-    while (this.#line.size > 0 && this.#pool.idle > 0 && this.#withinRate()) this.#serveOne();
+    while (this.#line.size > 0 && this.#pool.idle > 0 && this.#admits && this.#withinRate()) this.#serveOne();
     while (this.#needsOneMore()) void this.#open();
   }
 
@@ -194,7 +215,7 @@ export class Provider {
   }
 
   #withinRate(): boolean {
-    const rate = this.config.limits.messagesPerSecond;
+    const rate = this.#config.limits.messagesPerSecond;
     if (rate === undefined) return true;
     const now = this.#deps.now();
     const taken = take(this.#bucket ?? full(rate, now), now, rate);
@@ -211,9 +232,13 @@ export class Provider {
     if (this.#opening >= (established === 0 ? 1 : PARALLEL_OPENS)) return false;
     const wanted = this.#line.size > this.#pool.idle + this.#opening;
     if (!(wanted || (established === 0 && this.#series.running))) return false;
-    const ceiling =
-      this.#deps.now() < this.#ceiling.until ? this.#ceiling.connections : Number.POSITIVE_INFINITY;
-    return established + this.#opening < Math.min(this.config.limits.maxConnections, ceiling);
+    return established + this.#opening < this.#mostConnections;
+  }
+
+  get #mostConnections(): number {
+    const ceiling = this.#deps.now() < this.#ceiling.until ? this.#ceiling : UNLIMITED;
+    const trial = this.health.kind === 'trial' ? trialMessages : Number.POSITIVE_INFINITY;
+    return Math.min(this.#config.limits.maxConnections, ceiling.connections, trial);
   }
 
   async #open(): Promise<void> {
@@ -236,7 +261,7 @@ export class Provider {
 
   async #openSession(): Promise<{ session: Session } | { session?: undefined; failure: Failure }> {
     try {
-      return { session: await this.#deps.openSession(this.config, this.#abort.signal) };
+      return { session: await this.#deps.openSession(this.#config, this.#abort.signal) };
     } catch (error) {
       if (error instanceof SessionError) return { failure: error.failure };
       const message = error instanceof Error ? error.message : String(error);
@@ -250,7 +275,7 @@ export class Provider {
     const { established } = this.#pool;
     const retryInMs = this.#series.failed(verdict.again === 'retry');
     tellOpenFailed(this.#deps.emit, {
-      config: this.config,
+      config: this.#config,
       failure,
       verdict,
       tryNumber,
@@ -264,7 +289,9 @@ export class Provider {
       this.#series.end();
       if (verdict.class === 'rate' || verdict.class === 'service') return;
     }
-    this.#watch.failed(verdict, describe(failure));
+    // 4xx to AUTH and the like: a glitch that the next try may not meet, or else a throttle.
+    const mayPass = verdict.effect === 'cool-down' && retryInMs !== undefined;
+    if (!mayPass) this.#watch.failed(verdict, describe(failure));
     if (this.usable && retryInMs === undefined && established === 0) {
       this.#series.end();
       this.#dismiss({ kind: 'unavailable', reason: describe(failure) });

@@ -2,7 +2,7 @@
  * One round of one message: the providers in order, up to retry.attempts tries
  * each, every recipient's result on disk before the next step, then the
  * settlement. It holds a connection only while a transaction runs; it never
- * decides what a failure means (verdict.ts) nor when the next round is due
+ * decides what a failure means (judge.ts) nor when the next round is due
  * before it has ended (recipients.ts).
  */
 import type { ReplyRule, ResendConfig, RetryConfig } from '../config/config.ts';
@@ -10,6 +10,7 @@ import type { Recipient, StoredMessage } from '../spool/message.ts';
 import type { Claim, Settlement, Spool } from '../spool/spool.ts';
 import type { Emit } from '../telemetry/events.ts';
 import { tryDelay } from './backoff.ts';
+import { describe } from './failure.ts';
 import { Ledger } from './ledger.ts';
 import { judgeTransaction, type TransactionOutcome } from './outcome.ts';
 import type { Grant, Provider } from './provider.ts';
@@ -17,7 +18,6 @@ import { settlementOf } from './recipients.ts';
 import { Route } from './route.ts';
 import type { TransactionReport } from './session.ts';
 import { tellAmbiguous, tellAttempt, tellSettlement } from './tell.ts';
-import { describe } from './verdict.ts';
 import type { Lane } from './waiting-line.ts';
 
 /** What a round reads of the configuration, always the newest. */

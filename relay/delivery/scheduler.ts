@@ -76,6 +76,12 @@ export class Scheduler {
     return this.#running.fresh + this.#running.resend;
   }
 
+  /** There is mail to send, on a round or waiting for the next one. */
+  get mailWaits(): boolean {
+    const { active, failed } = this.#deps.spool.counts();
+    return active.messages + failed.messages > 0;
+  }
+
   /** Begins sending, or goes on after pause(). */
   resume(): void {
     if (this.#stopping !== undefined || this.#broken !== undefined) return;

@@ -143,6 +143,24 @@ describe('an unanswered final dot', { concurrency: true }, () => {
     }));
 });
 
+describe('a provider that can be logged in to and takes no mail', () => {
+  test('is tried with a few messages after each probe, less and less often', () =>
+    withRelay({ providers: [{ script: { mail: '451 4.3.0 not now' } }, {}] }, async relay => {
+      await relay.sendMany(20);
+      await relay.until('recipient-delivered', 20);
+      await relay.untilState('first', 'failing');
+      const before = relay.heard('attempt').filter(({ provider }) => provider === 'first').length;
+      await relay.untilState('first', 'active');
+      await relay.sendMany(20);
+      await relay.until('recipient-delivered', 40);
+      await relay.untilState('first', 'failing');
+      const failed = relay.heard('attempt').filter(({ provider }) => provider === 'first');
+      const onTrial = new Set(failed.slice(before).map(({ id }) => id)).size;
+      assert.ok(onTrial >= 3 && onTrial <= 6, `${onTrial} messages met it on trial`);
+      assert.equal(relay.provider(1).messages.length, 40);
+    }));
+});
+
 describe('refused credentials', () => {
   test('suspend the provider after exactly one login; a rewritten password file is used at once and drains what waits', () =>
     withRelay({ providers: [{ tls: 'starttls', users: { 'user@example.com': 'right' } }] }, async relay => {

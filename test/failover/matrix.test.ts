@@ -124,6 +124,12 @@ const connecting: readonly Row[] = [
     'suspended',
   ]),
   row('AUTH is 454', { ...account, script: { auth: '454 4.7.0 temporary failure' } }, [
+    3,
+    'auth',
+    'rate',
+    'cooling',
+  ]),
+  row('AUTH is 454 and names a time', { ...account, script: { auth: '454 4.7.0 try again in 30 seconds' } }, [
     1,
     'auth',
     'rate',

@@ -5,12 +5,15 @@ import {
   type FailedAt,
   type Health,
   initial,
+  onDelivered,
   onFailure,
+  onLoggedIn,
   onProbeFailed,
-  onSuccess,
   onTick,
   softStrikesToOpen,
+  trialMessages,
   usable,
+  wakesAt,
 } from '../../../relay/delivery/breaker.ts';
 import type { ProviderEffect, Verdict } from '../../../relay/delivery/verdict.ts';
 
@@ -45,7 +48,9 @@ suite('strikes', () => {
       kind: 'open',
       since: 3,
       probeAt: 5003,
+      urgentAt: 2503,
       probes: 0,
+      trials: 0,
       reason: 'network',
       message: 'failed at 3',
     });
@@ -54,7 +59,7 @@ suite('strikes', () => {
 
   test('a success in between starts the count again', () => {
     let health = onFailure(onFailure(initial(), strike, at(1)), strike, at(2));
-    health = onSuccess(health, 'transaction');
+    health = onDelivered(health);
     health = onFailure(onFailure(health, strike, at(3)), strike, at(4));
     assert.equal(health.kind, 'closed');
   });
@@ -78,7 +83,7 @@ suite('strikes', () => {
   });
 
   test('a message under way that succeeds closes it', () => {
-    assert.deepEqual(onSuccess(opened(), 'transaction'), initial());
+    assert.deepEqual(onDelivered(opened()), initial());
   });
 });
 
@@ -101,7 +106,7 @@ suite('soft strikes', () => {
       health = onFailure(health, soft, at(0, `m${count}`));
     assert.equal(health.kind, 'closed');
     assert.equal(onFailure(health, soft, at(0, 'last')).kind, 'open');
-    assert.equal(onFailure(onSuccess(health), soft, at(0, 'last')).kind, 'closed');
+    assert.equal(onFailure(onDelivered(health), soft, at(0, 'last')).kind, 'closed');
   });
 });
 
@@ -146,9 +151,77 @@ suite('probes', () => {
     assert.deepEqual(onProbeFailed(initial(), strike, at(1)), onFailure(initial(), strike, at(1)));
   });
 
-  test('close the breaker when they succeed', () => {
-    assert.deepEqual(onSuccess(opened()), initial());
-    assert.deepEqual(onSuccess(onFailure(initial(), suspend, at(0))), initial());
+  test('that succeed put it on trial, and change nothing where it is in use', () => {
+    for (const out of [opened(), onFailure(initial(), suspend, at(0))]) {
+      const health = onLoggedIn(out);
+      assert.equal(health.kind, 'trial');
+      assert.equal(usable(health, 0), true);
+      assert.equal(onLoggedIn(health), health);
+    }
+    const struck = onFailure(initial(), soft, at(0, 'm'));
+    assert.equal(onLoggedIn(struck), struck);
+  });
+
+  test('come every 2.5 s when mail waits for a provider that is not there', () => {
+    let health = opened();
+    for (let count = 0, now = 0; count < 9; count += 1) {
+      assert.equal(wakesAt(health, true), now + 2500);
+      now += 2500;
+      health = onProbeFailed(health, strike, at(now));
+    }
+  });
+
+  test('come no sooner for it when the provider answers, or names a time', () => {
+    const times = (health: Health): unknown => health.kind === 'open' && [health.urgentAt, health.probeAt];
+    const service = failing('strike', { class: 'service' });
+    const slow = failing('strike', { waitMs: 4000 });
+    assert.deepEqual(times(onProbeFailed(opened(), service, at(0))), [10_000, 10_000]);
+    assert.deepEqual(times(onProbeFailed(opened(), slow, at(0))), [4000, 10_000]);
+    const suspended = onFailure(initial(), suspend, at(0));
+    assert.equal(wakesAt(suspended, true), wakesAt(suspended, false));
+  });
+});
+
+suite('a trial', () => {
+  const failed = (health: Health): Health => {
+    let next = onLoggedIn(health);
+    for (let count = 0; count < trialMessages; count += 1) next = onFailure(next, soft, at(0, `m${count}`));
+    return next;
+  };
+
+  test('ends with the first mail that is taken, and all is forgotten', () => {
+    assert.deepEqual(onDelivered(onLoggedIn(failed(opened()))), initial());
+  });
+
+  test('is failed by a few messages, and each one failed makes the next probe wait longer', () => {
+    let health = opened();
+    const waits: number[] = [];
+    for (let count = 0; count < 8; count += 1) {
+      health = failed(health);
+      assert.ok(health.kind === 'open');
+      waits.push(health.probeAt / 1000);
+      assert.equal(health.urgentAt, health.probeAt, 'however urgent');
+    }
+    assert.deepEqual(waits, [10, 20, 40, 80, 160, 300, 300, 300]);
+  });
+
+  test('is not failed by one message alone, nor by fewer connections lost than open a breaker', () => {
+    let health = onLoggedIn(opened());
+    for (let count = 0; count < 20; count += 1) health = onFailure(health, soft, at(0, 'poison'));
+    health = onFailure(onFailure(health, strike, at(0)), strike, at(0));
+    assert.equal(health.kind, 'trial');
+    assert.equal(onFailure(health, strike, at(0)).kind, 'open');
+  });
+
+  test('of a provider that logs us in and refuses us at MAIL: asked again after 20, 40, 60 minutes', () => {
+    let health = onFailure(initial(), suspend, at(0));
+    const waits: number[] = [];
+    for (let count = 0; count < 3; count += 1) {
+      health = onFailure(onLoggedIn(health), suspend, at(0));
+      assert.ok(health.kind === 'suspended');
+      waits.push(health.probeAt / minute);
+    }
+    assert.deepEqual(waits, [20, 40, 60]);
   });
 });
 
@@ -186,7 +259,7 @@ suite('suspension', () => {
   });
 
   test('outlives a message on a connection that logged in before', () => {
-    assert.equal(onSuccess(suspended, 'transaction'), suspended);
+    assert.equal(onDelivered(suspended), suspended);
   });
 });
 
@@ -217,8 +290,8 @@ suite('cool-down', () => {
 
   test('is not cancelled by a message that was under way on another connection', () => {
     const health = onFailure(initial(), cool(30_000), at(0));
-    assert.equal(onSuccess(health, 'transaction'), health);
-    assert.equal(onSuccess(health, 'probe'), health);
+    assert.equal(onDelivered(health), health);
+    assert.equal(onLoggedIn(health), health);
   });
 
   test('takes no strikes', () => {
@@ -246,8 +319,9 @@ suite('properties', () => {
     .map(({ effect, ...rest }) => failing(effect, rest));
   type Step = (health: Health, now: number) => Health;
   const anyStep: fc.Arbitrary<Step> = fc.oneof(
-    fc.constant<Step>(health => onSuccess(health, 'transaction')),
+    fc.constant<Step>(health => onDelivered(health)),
     fc.constant<Step>(onTick),
+    fc.constant<Step>(onLoggedIn),
     fc.tuple(anyVerdict, fc.nat(20), fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })).map(
       ([verdict, id, random]): Step =>
         (health, now) =>
@@ -275,17 +349,18 @@ suite('properties', () => {
     fc.assert(fc.property(anyStory, holds), { numRuns: 500 });
   }
 
-  test('never usable while open or suspended, always while closed', () => {
+  test('never usable while open or suspended, always while closed or on trial', () => {
     everyMoment((health, now) => {
       if (health.kind === 'cooling') return usable(health, now) === now >= health.until;
-      return usable(health, now) === (health.kind === 'closed');
+      return usable(health, now) === (health.kind === 'closed' || health.kind === 'trial');
     });
   });
 
   test('there is always a finite moment at which it is tried again', () => {
     everyMoment(health => {
-      if (health.kind === 'closed') return true;
-      return Number.isFinite(health.kind === 'cooling' ? health.until : health.probeAt);
+      const [urgent, usual] = [wakesAt(health, true), wakesAt(health, false)];
+      if (usable(health, Number.NEGATIVE_INFINITY)) return urgent === undefined && usual === undefined;
+      return Number.isFinite(usual) && Number(urgent) <= Number(usual);
     });
   });
 

@@ -151,6 +151,7 @@ export function surroundings(
     random: () => 0.5,
     retry: () => ({ ...retry, ...settings }),
     rules: () => [],
+    urgent: () => false,
     healthChanged: (provider: Provider) => changes.push(provider.health.kind),
   };
   return { deps, events, sessions, changes };

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, mock, type TestContext, test } from 'node:test';
+import { initial } from '../../../relay/delivery/breaker.ts';
 import { HealthWatch, type ProbeResult } from '../../../relay/delivery/health-watch.ts';
-import { judge, type Verdict } from '../../../relay/delivery/verdict.ts';
+import { judge } from '../../../relay/delivery/judge.ts';
+import type { Verdict } from '../../../relay/delivery/verdict.ts';
 import type { RelayEvent } from '../../../relay/telemetry/events.ts';
 
 const judged = (stage: 'connect' | 'auth', code?: number): Verdict =>
@@ -16,7 +18,7 @@ const lost = judged('connect');
 const wrongPassword = judged('auth', 535);
 const throttled = judged('auth', 454);
 
-function watching(t: TestContext, results: ProbeResult[] = []) {
+function watching(t: TestContext, results: ProbeResult[] = [], urgent = () => false) {
   mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 0 });
   t.after(() => mock.timers.reset());
   const events: RelayEvent[] = [];
@@ -27,6 +29,7 @@ function watching(t: TestContext, results: ProbeResult[] = []) {
     now: () => Date.now(),
     random: () => 0.5,
     emit: event => events.push(event),
+    urgent,
     login: async () => {
       logins += 1;
       return results.shift();
@@ -54,7 +57,7 @@ describe('the health of a provider over time', () => {
     assert.deepEqual(changes, ['closed to open']);
   });
 
-  test('open: probed after 5 s, then 10 s, and closed by the first probe that works', async t => {
+  test('open: probed after 5 s, then 10 s, on trial after the first probe that works, closed by the first mail', async t => {
     const failure = { verdict: lost, message: 'still down' };
     const { watch, events, changes, tick, logins } = watching(t, [failure, undefined]);
     for (let count = 0; count < 3; count++) watch.failed(lost, 'x');
@@ -63,7 +66,7 @@ describe('the health of a provider over time', () => {
     await tick(1);
     assert.equal(logins(), 1);
     await tick(10_000);
-    assert.deepEqual(changes, ['closed to open', 'open to closed']);
+    assert.deepEqual(changes, ['closed to open', 'open to trial']);
     assert.deepEqual(
       events.map(event => (event.event === 'provider-probe' ? [event.ok, event.nextInMs] : [])),
       [
@@ -72,6 +75,27 @@ describe('the health of a provider over time', () => {
       ],
     );
     assert.equal(watch.usable, true);
+    watch.succeeded();
+    assert.deepEqual(watch.health, initial());
+  });
+
+  test('open while mail waits for it alone: probed every 2.5 s, from the moment on that it does', async t => {
+    let waits = false;
+    const failure = { verdict: lost, message: 'still down' };
+    const { watch, events, tick, logins } = watching(t, Array(9).fill(failure), () => waits);
+    for (let count = 0; count < 3; count++) watch.failed(lost, 'x');
+    for (const ms of [5000, 10_000, 20_000]) await tick(ms);
+    assert.equal(logins(), 3);
+    waits = true;
+    await tick(2500);
+    assert.equal(logins(), 4, 'not only when the wait of 40 s is over');
+    for (let count = 0; count < 4; count++) await tick(2500);
+    assert.equal(logins(), 8);
+    const last = events.at(-1);
+    assert.equal(last?.event === 'provider-probe' && last.nextInMs, 2500);
+    waits = false;
+    await tick(30_000);
+    assert.equal(logins(), 8);
   });
 
   test('suspended: one probe after ten minutes, and a transaction on an old connection does not end it', async t => {

@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs';
 import { describe as suite, test } from 'node:test';
 import type { ReplyMeaning } from '../../../relay/config/config.ts';
 import type { Reply, Stage } from '../../../relay/delivery/failure.ts';
+import { judge } from '../../../relay/delivery/judge.ts';
 import { knownReplies, lookUp } from '../../../relay/delivery/known-replies.ts';
-import { judge, type Verdict } from '../../../relay/delivery/verdict.ts';
+import type { Verdict } from '../../../relay/delivery/verdict.ts';
 import type { FailureClass } from '../../../relay/telemetry/events.ts';
 
 /** What a published reply must come to: the class, and how the mail goes on. */

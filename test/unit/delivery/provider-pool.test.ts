@@ -13,7 +13,10 @@ const limits: ProviderLimits = {
 };
 
 function pool(clock = { now: 0 }): ProviderPool {
-  return new ProviderPool(limits, () => clock.now);
+  return new ProviderPool(
+    () => limits,
+    () => clock.now,
+  );
 }
 
 describe('a pool of connections', () => {

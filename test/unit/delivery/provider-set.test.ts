@@ -17,7 +17,11 @@ function setOf(down: Set<string> = new Set()) {
     return new FakeSession();
   });
   const recovered: string[] = [];
-  const set = new ProviderSet({ ...around.deps, recovered: ({ name }) => recovered.push(name) });
+  const set = new ProviderSet({
+    ...around.deps,
+    mailWaits: () => false,
+    recovered: ({ name }) => recovered.push(name),
+  });
   const states = () => set.status().map(({ name, state }) => `${name} ${state}`);
   const open = async (name: string) => {
     down.add(name);
@@ -50,12 +54,12 @@ describe('the providers at work', () => {
     set.destroy();
   });
 
-  test('a reload keeps those that did not change, with their connections and health', async () => {
+  test('a reload keeps those that are reached as before, and replaces those that are not', async () => {
     const { set, open } = setOf();
     set.configure([config('a'), config('b')]);
     await open('a');
     const [a, b] = set.all;
-    const changed = set.configure([config('a'), config('b', { priority: 5 }), config('c')]);
+    const changed = set.configure([config('a'), config('b', { port: 26 }), config('c')]);
     assert.equal(changed, true);
     assert.equal(set.all[0], a);
     assert.equal(set.all[0]?.health.kind, 'open');
@@ -63,6 +67,46 @@ describe('the providers at work', () => {
     assert.equal((await b?.acquire('fresh', () => false))?.kind, 'replaced');
     set.destroy();
   });
+
+  test('another priority or limit changes nothing about health and connections, and holds from then on', async () => {
+    const { set, open } = setOf();
+    set.configure([config('a'), config('b')]);
+    await open('a');
+    const granted = await set.all[1]?.acquire('fresh', () => false);
+    const { limits } = config('b');
+    const before = set.all;
+    const next = [config('a', { priority: 9 }), config('b', { limits: { ...limits, maxConnections: 1 } })];
+    assert.equal(set.configure(next), true);
+    assert.deepEqual(set.all, before);
+    assert.equal(set.all[0]?.health.kind, 'open');
+    assert.equal(set.status()[0]?.priority, 9);
+    assert.equal(granted?.kind, 'granted');
+    const waiting = set.all[1]?.acquire('fresh', () => false);
+    assert.equal(set.all[1]?.connections, 1);
+    if (granted?.kind === 'granted') granted.release();
+    assert.equal((await waiting)?.kind, 'granted');
+    set.destroy();
+  });
+
+  for (const [what, more] of Object.entries<Partial<ProviderConfig>>({
+    host: { host: 'elsewhere.test' },
+    port: { port: 465 },
+    ssl: { ssl: true },
+    tls: { tls: { ...config('a').tls, serverName: 'other.test' } },
+    credentials: { credentials: { username: 'u', password: 'new' } },
+    timeouts: { timeouts: { ...config('a').timeouts, connectMs: 1 } },
+  })) {
+    test(`another ${what} is worth another try at once`, async () => {
+      const { set, open, states } = setOf();
+      const old = { credentials: { username: 'u', password: 'old' } };
+      set.configure([config('a', old)]);
+      await open('a');
+      assert.deepEqual(states(), ['a failing']);
+      set.configure([config('a', { ...old, ...more })]);
+      assert.deepEqual(states(), ['a active']);
+      set.destroy();
+    });
+  }
 
   test('a reload of the same says that nothing changed; another order is a change', () => {
     const { set } = setOf();
@@ -92,6 +136,8 @@ describe('the providers at work', () => {
     down.clear();
     await set.verify();
     assert.deepEqual(recovered, ['a']);
+    set.all[0]?.succeeded();
+    assert.deepEqual(recovered, ['a'], 'once, not again at the end of its trial');
     set.destroy();
   });
 

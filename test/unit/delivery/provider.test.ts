@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { judge } from '../../../relay/delivery/judge.ts';
 import { type Grant, Provider } from '../../../relay/delivery/provider.ts';
-import { judge } from '../../../relay/delivery/verdict.ts';
 import { providerConfig } from '../../smtp/provider-config.ts';
 import { gate, until } from '../../smtp/wait.ts';
 import { FakeSession, openFailure, surroundings } from './fake-session.ts';
@@ -89,6 +89,37 @@ describe('connections of a provider', { concurrency: true }, () => {
     provider.destroy();
   });
 
+  test('with a login that is put off are tried three times, and then the provider cools down', async () => {
+    const putOff = openFailure({ stage: 'auth', fault: 'reply', reply: { code: 454, text: 'not now' } });
+    const { deps, events } = surroundings(() => Promise.reject(putOff));
+    const provider = new Provider(config, deps);
+    assert.equal((await provider.acquire('fresh', nowhereElse)).kind, 'unavailable');
+    assert.equal(events.length, 3);
+    assert.equal(provider.health.kind, 'cooling');
+    provider.destroy();
+  });
+
+  test('with a login that works at the second try cost the provider nothing', async () => {
+    const putOff = openFailure({ stage: 'auth', fault: 'reply', reply: { code: 454, text: 'not now' } });
+    const { deps } = surroundings((_, count) => (count === 1 ? Promise.reject(putOff) : new FakeSession()));
+    const provider = new Provider(config, deps);
+    (await granted(provider)).release();
+    assert.equal(provider.health.kind, 'closed');
+    provider.destroy();
+  });
+
+  test('with a login that is put off for a named time are tried once', async () => {
+    for (const text of ['try again in 30 seconds', 'too many login attempts, please try again later']) {
+      const putOff = openFailure({ stage: 'auth', fault: 'reply', reply: { code: 454, text } });
+      const { deps, events } = surroundings(() => Promise.reject(putOff));
+      const provider = new Provider(config, deps);
+      await provider.acquire('fresh', nowhereElse);
+      assert.equal(events.length, 1, text);
+      assert.equal(provider.health.kind, 'cooling');
+      provider.destroy();
+    }
+  });
+
   test('beyond what the provider allows are not asked for again soon, and do not count against it', async () => {
     let opened = 0;
     const { deps, events } = surroundings((_, count) => {
@@ -152,6 +183,49 @@ describe('patience', { concurrency: true }, () => {
     await new Promise(resolve => setTimeout(resolve, 20));
     first.release();
     assert.equal((await second).kind, 'granted');
+    provider.destroy();
+  });
+});
+
+describe('on trial, since it could be logged in to again', { concurrency: true }, () => {
+  const refusedAtMail = judge(
+    { stage: 'mail', fault: 'reply', reply: { code: 451, text: 'not now' }, message: '' },
+    { acceptedBefore: 0 },
+    [],
+  );
+  async function onTrial(): Promise<Provider> {
+    let down = true;
+    const { deps } = surroundings(() => (down ? Promise.reject(refused) : new FakeSession()));
+    const provider = new Provider(config, deps);
+    await provider.acquire('fresh', nowhereElse);
+    down = false;
+    assert.equal(await provider.probe(), undefined);
+    assert.equal(provider.health.kind, 'trial');
+    return provider;
+  }
+
+  test('it gets three messages at a time; who may goes elsewhere, the others wait for the first success', async () => {
+    const provider = await onTrial();
+    const three = await Promise.all([granted(provider), granted(provider), granted(provider)]);
+    assert.equal(provider.inviting, false);
+    const waiting = Promise.all([granted(provider), granted(provider)]);
+    assert.equal((await provider.acquire('fresh', () => true)).kind, 'impatient');
+    assert.equal(provider.connections, 3);
+    provider.succeeded();
+    three[0]?.release();
+    await waiting;
+    assert.equal(provider.connections, 4);
+    provider.destroy();
+  });
+
+  test('it is out of use again when the three fail, and who waits is told', async () => {
+    const provider = await onTrial();
+    const three = await Promise.all([granted(provider), granted(provider), granted(provider)]);
+    const waiting = provider.acquire('fresh', nowhereElse);
+    for (const index of three.keys()) provider.failed(refusedAtMail, '451 not now', `m${index}`);
+    for (const { release } of three) release();
+    assert.deepEqual(await waiting, { kind: 'unavailable', reason: '451 not now' });
+    assert.equal(provider.health.kind, 'open');
     provider.destroy();
   });
 });

@@ -42,7 +42,7 @@ async function run(situation: Situation) {
     if (answers === 'down') throw openFailure({ stage: 'connect', fault: 'lost' });
     return new FakeSession(answers);
   });
-  const set = new ProviderSet({ ...around.deps, recovered: () => undefined });
+  const set = new ProviderSet({ ...around.deps, mailWaits: () => false, recovered: () => undefined });
   set.configure(
     Object.keys(situation.providers).map(name =>
       providerConfig(

@@ -63,7 +63,7 @@ async function bench(
     };
     return session;
   });
-  const set = new ProviderSet({ ...around.deps, recovered: () => undefined });
+  const set = new ProviderSet({ ...around.deps, mailWaits: () => false, recovered: () => undefined });
   set.configure([providerConfig({ host: 'p.test', port: 25 }, { name: 'p' })]);
   const scheduler = new Scheduler({
     spool,

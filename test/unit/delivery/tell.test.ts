@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { judge } from '../../../relay/delivery/judge.ts';
 import { judgeTransaction } from '../../../relay/delivery/outcome.ts';
 import { Provider } from '../../../relay/delivery/provider.ts';
 import type { TransactionReport } from '../../../relay/delivery/session.ts';
 import { tellAmbiguous, tellAttempt, tellOpenFailed, tellSettlement } from '../../../relay/delivery/tell.ts';
-import { judge } from '../../../relay/delivery/verdict.ts';
 import type { Recipient } from '../../../relay/spool/message.ts';
 import type { RelayEvent } from '../../../relay/telemetry/events.ts';
 import { providerConfig } from '../../smtp/provider-config.ts';

@@ -2,8 +2,15 @@ import assert from 'node:assert/strict';
 import { describe as suite, test } from 'node:test';
 import fc from 'fast-check';
 import type { ReplyMeaning, ReplyRule } from '../../../relay/config/config.ts';
-import type { Failure, Fault, Reply, Stage } from '../../../relay/delivery/failure.ts';
-import { describe, isPermanent, judge, type Verdict } from '../../../relay/delivery/verdict.ts';
+import {
+  describe,
+  type Failure,
+  type Fault,
+  type Reply,
+  type Stage,
+} from '../../../relay/delivery/failure.ts';
+import { isPermanent, judge } from '../../../relay/delivery/judge.ts';
+import type { Verdict } from '../../../relay/delivery/verdict.ts';
 
 const before: readonly Stage[] = ['dns', 'connect', 'tls', 'greeting', 'ehlo', 'starttls', 'auth'];
 const onwards: readonly Stage[] = ['mail', 'rcpt', 'data', 'body', 'dot'];
@@ -141,9 +148,17 @@ const rows: readonly Row[] = [
     failures: [
       answered('mail', '450 4.7.1 Please try again in 30 seconds'),
       answered('mail', '421 4.7.0 Slow down, retry after 30 s'),
-      answered('auth', '454 4.7.0 Wait for 30 seconds'),
     ],
     expected: { class: 'rate', again: 'retry', next: true, effect: 'cool-down', waitMs: 30_000, ...kept },
+  },
+  {
+    title:
+      'before MAIL, a named wait or a known throttle | provider: cool down | same no | next yes | ends never',
+    failures: [
+      answered('auth', '454 4.7.0 Wait for 30 seconds'),
+      answered('greeting', '421 4.7.0 Try again in 30 seconds'),
+    ],
+    expected: { class: 'rate', again: 'no', next: true, effect: 'cool-down', waitMs: 30_000, ...kept },
   },
   {
     title:
