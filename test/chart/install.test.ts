@@ -111,7 +111,7 @@ describe('the chart on a real API server', () => {
     }
     assert.equal(await operatorCan('patch', 'mailrelays.mailrelay.dev', '--subresource=status', all), 'yes');
     assert.equal(await operatorCan('create', 'deployments.apps', all), 'yes');
-    assert.equal(await operatorCan('update', 'leases', '-n', release.namespace), 'yes');
+    assert.equal(await operatorCan('update', 'leases/mailrelay-operator', '-n', release.namespace), 'yes');
     const beyond: readonly (readonly [verb: string, what: string, ...where: string[]])[] = [
       ['create', 'secrets', all],
       ['delete', 'secrets', all],
@@ -120,7 +120,8 @@ describe('the chart on a real API server', () => {
       ['create', 'pods', all],
       ['delete', 'pods', all],
       ['create', 'pods', '--subresource=exec', all],
-      ['update', 'leases', '-n', 'apps'],
+      ['update', 'leases/another', '-n', release.namespace],
+      ['update', 'leases/mailrelay-operator', '-n', 'apps'],
       ['create', 'clusterroles'],
       ['list', 'nodes'],
       ['*', '*', all],
@@ -173,7 +174,7 @@ describe('the chart on a real API server', () => {
     await run('upgrade', release.name, chart, ...install, ...values);
     assert.equal(await operatorCan('list', 'secrets', '-n', 'apps'), 'yes');
     assert.equal(await operatorCan('list', 'secrets', '-n', 'shop'), 'no');
-    assert.equal(await operatorCan('update', 'leases', '-n', release.namespace), 'yes');
+    assert.equal(await operatorCan('update', 'leases/mailrelay-operator', '-n', release.namespace), 'yes');
     await server.kubectl(['get', 'poddisruptionbudget', 'mailrelay-operator', '-n', release.namespace]);
   });
 

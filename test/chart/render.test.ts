@@ -100,6 +100,38 @@ describe('the chart', () => {
     assert.equal(options.healthPort, containerOf(await render()).ports[0].containerPort);
   });
 
+  test('lets a further label or annotation go before a common one of the same name', async () => {
+    const objects = await render([
+      ...full,
+      ...['--set', 'commonLabels.release=common,podLabels.release=pod,serviceMonitor.labels.release=prom'],
+      ...['--set', 'commonLabels.grafana_dashboard=common,prometheusRule.labels=null,podLabels.a=null'],
+      ...['--set', 'podAnnotations.kubectl\\.kubernetes\\.io/default-container=mine'],
+    ]);
+    const release = ({ metadata }: Rendered): string | undefined => metadata.labels?.['release'];
+    const { template } = one(objects, 'Deployment')['spec'];
+    assert.deepEqual(
+      [
+        template,
+        one(objects, 'Deployment'),
+        one(objects, 'ServiceMonitor'),
+        one(objects, 'PrometheusRule'),
+      ].map(release),
+      ['pod', 'common', 'prom', 'common'],
+    );
+    const dashboard = one(objects, 'ConfigMap', '-dashboard').metadata;
+    assert.equal(dashboard.labels?.['grafana_dashboard'], '1');
+    assert.equal(template.metadata.annotations['kubectl.kubernetes.io/default-container'], 'mine');
+  });
+
+  test('lets the operator read and change no lease but its own', async () => {
+    const { rules } = one(await render(['--set', 'fullnameOverride=mine']), 'Role');
+    const allowed = rules.map(({ resourceNames, verbs }: Rendered) => [resourceNames, verbs]);
+    assert.deepEqual(allowed, [
+      [['mine'], ['get', 'update']],
+      [undefined, ['create']],
+    ]);
+  });
+
   test('takes the image of relays from the operator unless another one is named', async () => {
     const relayImage = async (...sets: string[]): Promise<string> => {
       const args: string[] = containerOf(await render(sets.flatMap(set => ['--set', set]))).args;

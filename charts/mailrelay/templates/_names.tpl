@@ -43,6 +43,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
+{{/* The labels of what has further ones of its own: `include "mailrelay.labelsAnd" (list . FURTHER)`. A further label
+goes before a common one of the same name. */}}
+{{- define "mailrelay.labelsAnd" -}}
+{{- $labels := fromYaml (include "mailrelay.labels" (index . 0)) -}}
+{{- toYaml (mergeOverwrite $labels (default dict (index . 1))) -}}
+{{- end }}
+
 {{- define "mailrelay.image" -}}
 {{- $tag := default .Chart.AppVersion .Values.image.tag -}}
 {{- .Values.image.repository -}}
