@@ -27,6 +27,7 @@ const stateNames: Readonly<Record<RelayStatus['providers'][number]['state'], Pro
   misconfigured: 'Misconfigured',
 };
 
+const longestReason = 256;
 const longestMessage = 1024;
 
 /** One entry per provider of the spec, in the order of use. A provider that no pod reported on is left out. */
@@ -59,7 +60,7 @@ function reportOn(name: string, status: RelayStatus): ProviderStatus[] {
       name,
       state: stateNames[told.state],
       since: `${told.since.slice(0, 19)}Z`,
-      ...(told.reason !== '' && { reason: told.reason }),
+      ...(told.reason !== '' && { reason: told.reason.slice(0, longestReason) }),
       ...(told.message !== '' && { message: told.message.slice(0, longestMessage) }),
     },
   ];

@@ -1,13 +1,15 @@
 /**
  * What a relay pod says of itself at /status, as far as the operator reads it,
  * and how it is asked. The document is checked at this border: a pod of
- * another version, or something else on that address, is an error and not a crash.
+ * another version, somebody's own image, or something else on that address, is
+ * an error and neither a crash nor a status that the API server refuses.
  */
 import { request } from 'undici';
 import * as z from 'zod';
+import { maxProviders } from '../../relay/config/schema.ts';
 
 const queueSchema = z.looseObject({
-  messages: z.number(),
+  messages: z.int().min(0),
   bytes: z.number(),
   oldestAgeSeconds: z.number().optional(),
 });
@@ -20,15 +22,17 @@ const relayStatusSchema = z.looseObject({
   fingerprint: z.string().optional(),
   lastConfigError: z.looseObject({ errors: z.array(z.string()) }).optional(),
   spoolFailure: z.string().optional(),
-  providers: z.array(
-    z.looseObject({
-      name: z.string(),
-      state: z.enum(['active', 'standby', 'cooling', 'failing', 'suspended', 'misconfigured']),
-      since: z.string(),
-      reason: z.string(),
-      message: z.string(),
-    }),
-  ),
+  providers: z
+    .array(
+      z.looseObject({
+        name: z.string(),
+        state: z.enum(['active', 'standby', 'cooling', 'failing', 'suspended', 'misconfigured']),
+        since: z.iso.datetime(),
+        reason: z.string(),
+        message: z.string(),
+      }),
+    )
+    .max(maxProviders),
   queue: z.object({ active: queueSchema, failed: queueSchema, held: queueSchema, dead: queueSchema }),
   disk: z.looseObject({ freeBytes: z.number(), reserveBytes: z.number(), low: z.boolean() }),
   listener: z.looseObject({ connections: z.number() }).optional(),
@@ -41,6 +45,8 @@ export const healthPort = 8025;
 const timeoutMs = 2000;
 /** A status of 32 providers is a few kilobytes. */
 const mostBytes = 1024 * 1024;
+/** Of what is said to people about an answer that is none. */
+const longestComplaint = 1024;
 
 /** Asks one pod. Rejects with an Error whose message is for people. */
 export async function fetchRelayStatus(address: string, port: number = healthPort): Promise<RelayStatus> {
@@ -59,6 +65,7 @@ export async function fetchRelayStatus(address: string, port: number = healthPor
   }
   if (statusCode !== 200) throw new Error(`/status answered ${statusCode}`);
   const parsed = relayStatusSchema.safeParse(JSON.parse(Buffer.concat(chunks).toString('utf8')));
-  if (!parsed.success) throw new Error(`/status is not what a relay says: ${z.prettifyError(parsed.error)}`);
-  return parsed.data;
+  if (parsed.success) return parsed.data;
+  const complaint = z.prettifyError(parsed.error).slice(0, longestComplaint);
+  throw new Error(`/status is not what a relay says: ${complaint}`);
 }

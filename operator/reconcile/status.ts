@@ -16,6 +16,10 @@ export interface Handled {
   readonly reconcileAt?: string;
 }
 
+/** The bounds of schema-status.ts; an annotation may be longer, and clocks may be wrong. */
+const longestRequest = 256;
+const oldestSeconds = 1_000_000_000;
+
 /** The whole status to be written. */
 export function statusOf(seen: Observation, handled: Handled, wallTimeMs: number): MailRelayStatus {
   const { object, relay, volumes } = seen;
@@ -74,16 +78,20 @@ function queueOf(statuses: readonly RelayStatus[]): QueueStatus {
     failed: sum('failed'),
     held: sum('held'),
     dead: sum('dead'),
-    ...(ages.length > 0 && { oldestFailedSeconds: Math.round(Math.max(...ages)) }),
+    ...(ages.length > 0 && { oldestFailedSeconds: oldestOf(ages) }),
   };
+}
+
+function oldestOf(ages: readonly number[]): number {
+  return Math.round(Math.min(Math.max(0, ...ages), oldestSeconds));
 }
 
 function handledPart(
   { resendAt, reconcileAt }: Handled,
   before: MailRelayStatus,
 ): Pick<MailRelayStatus, 'lastHandledResendAt' | 'lastHandledReconcileAt'> {
-  const resend = resendAt ?? before.lastHandledResendAt;
-  const reconcile = reconcileAt ?? before.lastHandledReconcileAt;
+  const resend = resendAt?.slice(0, longestRequest) ?? before.lastHandledResendAt;
+  const reconcile = reconcileAt?.slice(0, longestRequest) ?? before.lastHandledReconcileAt;
   return {
     ...(resend !== undefined && { lastHandledResendAt: resend }),
     ...(reconcile !== undefined && { lastHandledReconcileAt: reconcile }),
