@@ -12,7 +12,7 @@
  */
 import process from 'node:process';
 import { styleText } from 'node:util';
-import { type Cluster, useCluster } from './cluster/cluster.ts';
+import { useClusters } from './cluster/cluster.ts';
 import { helmProgram } from './cluster/tools.ts';
 import { filesByGroup, type Group, pathOf, readSelection } from './runner/groups.ts';
 import { type FileResult, type FileRun, killRunning, runFile } from './runner/run-file.ts';
@@ -56,17 +56,23 @@ function tell(result: FileResult, file: string): void {
   if (sum.failed > 0) say(result.output.trimEnd().replaceAll(/^/gm, '      | '));
 }
 
-/** How files of a group are run, and what to do afterwards. */
-type Ground = { readonly how: Pick<FileRun, 'wrap' | 'env'>; readonly leave: () => Promise<void> };
+/** How files are run one after the other, and what to do afterwards. */
+type Lane = { readonly how: Pick<FileRun, 'wrap' | 'env'>; readonly leave: () => Promise<void> };
 
-async function prepare({ onCluster }: Group): Promise<Ground> {
-  if (!onCluster) return { how: {}, leave: () => Promise.resolve() };
+/** As many as files at a time. A lane on a cluster has it for itself, so that its files may do anything to it. */
+async function lanesFor({ onCluster, concurrency }: Group, files: number): Promise<readonly Lane[]> {
+  const count = Math.min(concurrency, files);
+  if (!onCluster) return Array.from({ length: count }, () => ({ how: {}, leave: () => Promise.resolve() }));
   await helmProgram();
   const started = performance.now();
-  const cluster: Cluster = await useCluster();
-  say(`  cluster ${cluster.name} (${cluster.sort}) up after ${seconds(performance.now() - started)}`);
+  const clusters = await useClusters(count);
+  const names = clusters.map(({ name, sort }) => `${name} (${sort})`).join(', ');
+  say(`  up after ${seconds(performance.now() - started)}: ${names}`);
   const wrap = [new URL('cluster/cluster.sh', import.meta.url).pathname, 'shell'];
-  return { how: { wrap, env: { ...process.env, MAILRELAY_CLUSTER: cluster.name } }, leave: cluster.stop };
+  return clusters.map(({ name, stop }) => ({
+    how: { wrap, env: { ...process.env, MAILRELAY_CLUSTER: name } },
+    leave: stop,
+  }));
 }
 
 async function runGroup(group: Group, files: readonly string[]): Promise<void> {
@@ -78,16 +84,16 @@ async function runGroup(group: Group, files: readonly string[]): Promise<void> {
   }
   const started = performance.now();
   const sum: Totals = { passed: 0, failed: 0, skipped: 0 };
-  const ground = await prepare(group);
   const waiting = [...files];
-  const worker = async (): Promise<void> => {
+  const runAlong = async ({ how, leave }: Lane): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-      const result = await runFile({ file: pathOf(file), timeout: group.minutes * 60_000, ...ground.how });
+      const result = await runFile({ file: pathOf(file), timeout: group.minutes * 60_000, ...how });
       add(sum, totalsOf(result));
       tell(result, file);
     }
+    await leave();
   };
-  await Promise.all(Array.from({ length: group.concurrency }, worker)).finally(ground.leave);
+  await Promise.all((await lanesFor(group, files.length)).map(runAlong));
   add(totals, sum);
   say(`  ${group.name}: ${count(sum)} in ${seconds(performance.now() - started)}`);
 }

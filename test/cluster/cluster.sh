@@ -101,7 +101,11 @@ load_image() {
       docker build -q -t "$image" "$repository" >&2
       kind load docker-image --name "mailrelay-$name" "$image" >&2
       ;;
-    own) archive=$("$here/tools.sh" relay); containers images import "$archive" >&2 ;;
+    own)
+      archive=$("$here/tools.sh" relay)
+      [ "$(cat "$dir/images/relay" 2> /dev/null)" = "$archive" ] || containers images import "$archive" >&2
+      echo "$archive" > "$dir/images/relay"
+      ;;
   esac
   echo "$image"
 }

@@ -102,13 +102,21 @@ export async function useCluster(): Promise<Cluster> {
   return isUp ? describeCluster(name, () => Promise.resolve()) : startCluster();
 }
 
+/** The cluster that is up alone, else up to so many new ones for this process: more than one where they are our own. */
+export async function useClusters(count: number): Promise<readonly Cluster[]> {
+  const first = await useCluster();
+  const isNew = first.name.startsWith(newName());
+  if (first.sort !== 'own' || !isNew) return [first];
+  return [first, ...(await Promise.all(Array.from({ length: count - 1 }, startCluster)))];
+}
+
 /**
  * Brings up a cluster for this process alone.
  *
  * @throws {Error} when none is possible here or it does not start, with the reason or the ends of its logs
  */
 export async function startCluster(): Promise<Cluster> {
-  const name = `test-${process.pid}-${Math.random().toString(36).slice(2, 6)}`;
+  const name = `${newName()}${Math.random().toString(36).slice(2, 6)}`;
   const holder = spawn(script, ['hold'], {
     env: named(name),
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -129,6 +137,11 @@ export async function startCluster(): Promise<Cluster> {
     holder.stdin.end();
     await ended;
   });
+}
+
+/** What the names of this process's own clusters begin with. */
+function newName(): string {
+  return `test-${process.pid}-`;
 }
 
 /** This process may end without waiting for it. */

@@ -16,8 +16,10 @@ export type Group = {
   readonly concurrency: number;
   /** Longest time of one file, in minutes: generous, for a busy machine. */
   readonly minutes: number;
-  /** Whether its files share a cluster and run inside its network. */
+  /** Whether its files run inside the network of a cluster: as many clusters as files at a time, where this can make them. */
   readonly onCluster?: true;
+  /** Files that take longest: begun first, so that the others fill the time beside them. */
+  readonly longest?: readonly string[];
   /** Why it cannot run on this machine; undefined when it can. */
   readonly missing?: () => Promise<string | undefined>;
 };
@@ -55,9 +57,10 @@ export const groups: readonly Group[] = [
   {
     name: 'e2e',
     files: ['e2e/**', 'cluster/**'],
-    concurrency: 1,
+    concurrency: 2,
     minutes: 20,
     onCluster: true,
+    longest: ['e2e/operator.test.ts', 'e2e/pods.test.ts'],
     missing: clusterMissing,
   },
   { name: 'other', files: ['**'], concurrency: 1, minutes: 5 },
@@ -65,7 +68,7 @@ export const groups: readonly Group[] = [
 
 const testRoot = join(import.meta.dirname, '..');
 
-/** The files of each group, sorted, relative to the directory `test`. */
+/** The files of each group, relative to the directory `test`: sorted, but for those that take longest. */
 export function filesByGroup(): ReadonlyMap<Group, readonly string[]> {
   const left = new Set(
     globSync('**/*.test.ts', { cwd: testRoot }).filter(file => !file.includes('node_modules')),
@@ -73,9 +76,10 @@ export function filesByGroup(): ReadonlyMap<Group, readonly string[]> {
   const found = new Map<Group, readonly string[]>();
   for (const group of groups) {
     const matching = new Set(group.files.flatMap(pattern => globSync(pattern, { cwd: testRoot })));
-    const files = [...left].filter(file => matching.has(file)).sort();
+    const files = new Set([...left].filter(file => matching.has(file)).sort());
     for (const file of files) left.delete(file);
-    found.set(group, files);
+    const first = (group.longest ?? []).filter(file => files.has(file));
+    found.set(group, [...new Set([...first, ...files])]);
   }
   return found;
 }
