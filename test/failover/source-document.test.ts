@@ -36,12 +36,19 @@ describe('the source document', { concurrency: 4 }, () => {
 
   test('without priorities the order of the list counts', () =>
     withRelay({ providers: [{}, {}, {}] }, async relay => {
-      await relay.send();
-      await relay.until('recipient-delivered');
-      assert.deepEqual(
-        relay.providers.map(({ messages }) => messages.length),
+      for (const [index, expected] of [
         [1, 0, 0],
-      );
+        [1, 1, 0],
+        [1, 1, 1],
+      ].entries()) {
+        if (index > 0) await relay.provider(index - 1).down();
+        await relay.send();
+        await relay.until('recipient-delivered', index + 1);
+        assert.deepEqual(
+          relay.providers.map(({ messages }) => messages.length),
+          expected,
+        );
+      }
     }));
 
   test('a connection that times out leads to the next provider', async () => {
@@ -69,10 +76,15 @@ describe('the source document', { concurrency: 4 }, () => {
       },
     ));
 
-  test('each provider gets up to 3 tries of a mail, 1 s and then 2 s apart', () =>
-    withRelay(
+  test('each provider gets up to 3 tries of a mail, 1 s and then 2 s apart', () => {
+    const asked: number[] = [];
+    const later = () => {
+      asked.push(performance.now());
+      return '451 4.3.0 later';
+    };
+    return withRelay(
       {
-        providers: [{ script: { mail: '451 4.3.0 later' } }, {}],
+        providers: [{ script: { mail: later } }, {}],
         config: { retry: { initialDelayMilliseconds: 1000 } },
       },
       async relay => {
@@ -87,9 +99,14 @@ describe('the source document', { concurrency: 4 }, () => {
             [3, undefined],
           ],
         );
+        const [first = 0, second = 0, third = 0, ...more] = asked;
+        assert.deepEqual(more, []);
+        // A timer may fire a millisecond early; how late, is up to the machine.
+        assert.ok(second - first > 990 && third - second > 1990, asked.join(' '));
         assert.equal(relay.provider(1).messages.length, 1);
       },
-    ));
+    );
+  });
 
   test('three failed connections to a provider are 1 s and then 2 s apart as well', () =>
     withRelay({ config: { retry: { initialDelayMilliseconds: 1000 } } }, async relay => {
