@@ -263,7 +263,7 @@ export class MailConnection extends SessionConnection {
       size,
       commitMs,
     });
-    this.forgiveErrors(Number.POSITIVE_INFINITY);
+    this.startOver();
     this.reply(250, '2.0.0', `queued as ${id}`);
   }
 }

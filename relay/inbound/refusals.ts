@@ -132,6 +132,12 @@ export const refusals = {
     text: `${limit} errors on this connection, closing it`,
     reason: 'syntax',
   }),
+  tooManyCommands: (limit: number): Refusal => ({
+    code: 421,
+    enhanced: '4.7.0',
+    text: `${limit} commands without a message on this connection, closing it`,
+    reason: 'syntax',
+  }),
   lineTooLong: (limit: number): Refusal => ({
     code: 500,
     enhanced: '5.5.2',

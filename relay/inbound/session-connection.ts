@@ -24,11 +24,14 @@ const VERBS = new Set([
   'AUTH',
 ]);
 const NEED_HELO = new Set(['MAIL', 'RCPT', 'DATA', 'AUTH']);
+/** Commands on a connection since its last message, recipients not counted. A pool that says NOOP every ten seconds gets there in hours. */
+const MAX_COMMANDS = 1000;
 /** RFC 5321 section 4.5.3.1.2, with a little slack. */
 const MAX_HELO = 300;
 
 export abstract class SessionConnection extends ClientConnection {
   #authenticating = false;
+  #commands = 0;
 
   protected override get owesReply(): boolean {
     return this.#authenticating;
@@ -65,8 +68,11 @@ export abstract class SessionConnection extends ClientConnection {
 
   #dispatch(line: Buffer, done: Done): void {
     const verb = /^[A-Za-z]{1,10}(?=\s|$)/.exec(line.toString('latin1', 0, 12))?.[0].toUpperCase() ?? '';
+    if (verb !== 'RCPT') this.#commands++;
     if (this.context.stopping && !this.inTransaction && verb !== 'QUIT') {
       this.sayShuttingDown();
+    } else if (this.#commands > MAX_COMMANDS) {
+      this.refuse(refusals.tooManyCommands(MAX_COMMANDS));
     } else if (!VERBS.has(verb) || !this.#isOffered(verb)) {
       this.#unknown(verb, line);
     } else if (this.hostNameAppearsAs === false && NEED_HELO.has(verb)) {
@@ -76,6 +82,12 @@ export abstract class SessionConnection extends ClientConnection {
       return;
     }
     done();
+  }
+
+  /** A message was accepted: what the connection did before does not count against it. */
+  protected startOver(): void {
+    this.#commands = 0;
+    this.forgiveErrors(Number.POSITIVE_INFINITY);
   }
 
   /** A mistake of ours costs this client one command, not the program its life. */

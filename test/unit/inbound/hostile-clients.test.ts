@@ -124,8 +124,9 @@ describe('garbage', () => {
     await using rig = await openRig({ idleTimeoutMs: 300 });
     const client = await rig.client();
     await client.hello();
+    await client.say('MAIL FROM:<a@b.c>');
     client.socket.pause();
-    const flood = Buffer.from('NOOP\r\n'.repeat(100_000));
+    const flood = Buffer.from('RCPT TO:<b@b.c>\r\n'.repeat(40_000));
     for (let i = 0; i < 40; i++) client.write(flood);
     await new Promise(resolve => setTimeout(resolve, 150));
     assert.ok(client.socket.writableLength > 1_000_000, 'held back');

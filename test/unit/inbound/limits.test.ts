@@ -160,6 +160,26 @@ describe('the connection limits', () => {
   });
 });
 
+describe('the command limit', () => {
+  test('ends a connection that goes on and on without a message, and starts anew with each', async () => {
+    await using rig = await openRig({ maxRecipients: 2000 });
+    const talker = await rig.client();
+    await talker.hello();
+    const nothing = async (count: number) => {
+      talker.write('NOOP\r\n'.repeat(count));
+      for (let i = 0; i < count; i++) assert.match(await talker.reply(), /^250/);
+    };
+    await nothing(990);
+    const many = Array.from({ length: 1500 }, (_, i) => `b${i}@example.com`);
+    assert.match(await talker.send('a: b\r\n\r\nc', 'a@example.com', many), /^250 2\.0\.0 queued/);
+    await nothing(1000);
+    const last = await talker.say('NOOP');
+    assert.equal(last, '421 4.7.0 1000 commands without a message on this connection, closing it');
+    assert.equal(await talker.reply(), '');
+    assert.deepEqual(rig.refusals(), ['syntax']);
+  });
+});
+
 describe('the sender rate', () => {
   test('answers 450 with the number, counts what was stored only, and slides', async () => {
     await using rig = await openRig({ senderRates: { maxPerHour: 2, maxPerDay: 3 } });
