@@ -24,7 +24,10 @@ export const conditionReasons = {
     Degraded: 'Mail is accepted and sent, but not everything is well; the message names the condition.',
     Suspended: 'spec.suspend is true: the operator changes nothing.',
     PodsUnavailable: 'Fewer pods are ready than the spec asks for.',
-    ConfigurationNotLoaded: 'Some pods still run an earlier configuration.',
+    Progressing:
+      'Enough pods are ready, but the spec is not yet brought about: pods of the new template are starting, or a step fails.',
+    ConfigurationNotLoaded:
+      'Some pods do not run the configuration as it is wanted; the message names them and says why: refused, unreachable, or not yet.',
     NoUsableProvider: 'No provider can be used: mail is accepted and waits.',
     InvalidConfiguration: 'See ConfigurationValid.',
     ForwardingOff: 'spec.forwardSMTP is false: mail is accepted and held. Ready is True.',
@@ -43,6 +46,9 @@ export const conditionReasons = {
     KeyMissing:
       'A Secret lacks a key. Its provider is left out; add the key or correct usernameKey/passwordKey.',
     SecretForbidden: 'The operator may not read a Secret: its RBAC is incomplete.',
+    ReadFailed: 'The API server did not give a Secret; it is asked again. The message has its words.',
+    InvalidConfiguration: 'The spec is invalid, so that no Secret is looked at; see ConfigurationValid.',
+    Unknown: 'No Secret has been looked at yet.',
   },
   ProvidersHealthy: {
     AllHealthy: 'Every provider can be used.',
@@ -56,6 +62,8 @@ export const conditionReasons = {
   SpoolHealthy: {
     Healthy: 'The volumes are bound and have room.',
     VolumePending: 'A PersistentVolumeClaim is not bound; see its events.',
+    NearlyFull:
+      'Less than a fifth of a volume is free, or less than twice the reserve. Raise spool.size, or find out why mail is not sent.',
     DiskLow:
       'Less is free than the reserve: new mail is refused (452) while sending goes on. Raise spool.size.',
     StoreFailed: 'A write or sync failed; the pod restarts. Look at the volume.',
@@ -91,7 +99,8 @@ export const eventReasons = {
   ProviderRecovered: ['Normal', 'A provider can be used again.'],
   AllProvidersFailing: ['Warning', 'No provider can be used.'],
   ResendRequested: ['Normal', 'Failed mail is sent again because somebody asked.'],
-  SpoolNearlyFull: ['Warning', 'The volume is close to its reserve.'],
+  SpoolNearlyFull: ['Warning', 'Less than a fifth of a volume is free.'],
+  SpoolFull: ['Warning', 'A volume is down to its reserve: new mail is refused.'],
   ScaleDownDraining: ['Normal', 'A replica sends what it has before it goes.'],
   ScaleDownLeftMail: ['Warning', 'A replica went with mail on its volume, which is kept.'],
   DeleteDraining: ['Normal', 'All replicas send what they have before the MailRelay goes.'],

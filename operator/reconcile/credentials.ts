@@ -39,12 +39,12 @@ export async function readCredentials(
   return { references, missing, revision };
 }
 
-/** `forwardProviders[primary].secretRef: Secret primary-smtp does not exist`. */
+/** `forwardProviders[primary].secretRef: Secret primary-smtp does not exist: create it`. */
 export function missingSentence({ reference, keyOnly }: MissingCredential): string {
   const { field, secret, key } = reference;
   return keyOnly
-    ? `${field}: Secret ${secret} has no key ${key}, or it is empty`
-    : `${field}: Secret ${secret} does not exist`;
+    ? `${field}: Secret ${secret} has no key ${key}, or it is empty: add it`
+    : `${field}: Secret ${secret} does not exist: create it`;
 }
 
 /** One sentence each; a Secret that is missing is named once per field, not once per key. */

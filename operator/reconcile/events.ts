@@ -60,7 +60,8 @@ function conditionEvents(before: MailRelayStatus, after: MailRelayStatus): Event
   };
   const pairs: readonly [EventReason, string, string][] = [
     ['AllProvidersFailing', 'ProvidersHealthy', 'AllFailing'],
-    ['SpoolNearlyFull', 'SpoolHealthy', 'DiskLow'],
+    ['SpoolNearlyFull', 'SpoolHealthy', 'NearlyFull'],
+    ['SpoolFull', 'SpoolHealthy', 'DiskLow'],
     ['ConfigurationRefused', 'ConfigurationValid', 'RefusedByRelay'],
     ['NameTaken', 'Stalled', 'NameTaken'],
   ];

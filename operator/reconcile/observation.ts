@@ -41,8 +41,8 @@ export interface Observation {
   readonly problems?: readonly string[];
   readonly suspended?: { readonly pending: readonly string[] };
   readonly credentials?: Credentials;
-  /** The operator may not read Secrets. */
-  readonly secretsForbidden?: string;
+  /** Why the Secrets could not be read. */
+  readonly secretsUnread?: { readonly reason: 'SecretForbidden' | 'ReadFailed'; readonly message: string };
   readonly obstacles: readonly Obstacle[];
   /** Steps that failed and are tried again. */
   readonly retrying: readonly string[];

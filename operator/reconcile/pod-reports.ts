@@ -1,10 +1,11 @@
 /**
  * Keeps asking relay pods how they are: every few seconds in calm times, twice
  * a second while a change is awaited, less often those that do not answer,
- * never more than a bounded number at once. Tells which relay has news;
- * decides nothing.
+ * never more than a bounded number at once. One answer that does not come says
+ * nothing yet. Tells which relay has news; decides nothing.
  */
 import type { Clock } from '../kube/clock.ts';
+import { roomLeft } from './disk-room.ts';
 import type { RelayStatus } from './relay-status.ts';
 
 /** A pod that can be asked. */
@@ -22,7 +23,7 @@ export interface PodReport {
   readonly askedAt?: number;
   /** When the first of the answers was asked for that have said `draining` ever since. */
   readonly drainingSince?: number;
-  /** Why there is no newer status; the last one may still be there. */
+  /** Why there is no newer status, to be read after the pod's name; the last one may still be there. */
   readonly error?: string;
 }
 
@@ -42,6 +43,9 @@ const HURRY_MS = 500;
 const HURRY_FOR_MS = 120_000;
 /** A pod that does not answer holds its place among those asked at once until it times out. */
 const SLOWEST = 3;
+/** Failures in a row that are not told, each followed by another question soon: a node was busy, a packet was lost. */
+const FORGIVEN = 2;
+const AGAIN_MS = 1000;
 const AT_ONCE = 32;
 
 interface Asked extends PodAddress {
@@ -143,28 +147,39 @@ export class PodReports {
 
   async #ask(asked: Asked): Promise<void> {
     const askedAt = this.#options.clock.now();
-    const report = await this.#options.ask(asked.ip).then(
-      (status): PodReport => answered(asked.report, status, askedAt),
-      (error: unknown): PodReport => ({
-        ...asked.report,
-        error: error instanceof Error ? error.message : String(error),
-      }),
+    await this.#options.ask(asked.ip).then(
+      status => {
+        asked.failures = 0;
+        asked.report = answered(asked.report, status, askedAt);
+      },
+      (error: unknown) => {
+        asked.failures += 1;
+        if (!isForgiven(asked)) asked.report = { ...asked.report, error: messageOf(error) };
+      },
     );
     if (this.#pods.get(asked.uid) !== asked) return;
-    asked.report = report;
-    asked.failures = report.error === undefined ? 0 : asked.failures + 1;
     this.#askAfter(asked, this.#pauseOf(asked));
-    const digest = digestOf(report);
+    const digest = digestOf(asked.report);
     if (digest === asked.digest) return;
     asked.digest = digest;
     this.#options.onNews(asked.relay);
   }
 
-  #pauseOf({ relay, failures }: Asked): number {
+  #pauseOf(asked: Asked): number {
     const { calmMs = CALM_MS, hurryMs = HURRY_MS, clock } = this.#options;
-    if (clock.now() < (this.#hurried.get(relay)?.until ?? 0)) return hurryMs;
-    return calmMs * Math.min(failures + 1, SLOWEST);
+    if (clock.now() < (this.#hurried.get(asked.relay)?.until ?? 0)) return hurryMs;
+    if (asked.failures > 0 && isForgiven(asked)) return Math.min(calmMs, AGAIN_MS);
+    return calmMs * Math.min(asked.failures + 1, SLOWEST);
   }
+}
+
+/** What it said last still counts. Of a pod that never answered there is nothing to keep. */
+function isForgiven({ failures, report }: Asked): boolean {
+  return failures <= FORGIVEN && report.status !== undefined && report.error === undefined;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function answered(
@@ -178,17 +193,17 @@ function answered(
 
 /** What makes news: ages and free bytes change all the time and say nothing. */
 function digestOf({ status, error }: PodReport): string {
-  if (status === undefined) return `error ${error ?? ''}`;
+  if (status === undefined) return JSON.stringify([error ?? '']);
   const { fingerprint, ready, draining, providers, queue, disk, spoolFailure, lastConfigError } = status;
   const counts = Object.values(queue).map(({ messages }) => messages);
   return JSON.stringify([
-    error !== undefined,
+    error,
     fingerprint,
     ready,
     draining,
     providers.map(({ name, state, since, reason, message }) => [name, state, since, reason, message]),
     counts,
-    disk.low,
+    roomLeft(disk),
     spoolFailure,
     lastConfigError,
   ]);

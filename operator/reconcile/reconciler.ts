@@ -151,8 +151,9 @@ export class Reconciler {
         this.#deps.secretFacts.of({ name, namespace: relay.namespace }),
       );
     } catch (error) {
-      if (!isForbidden(error)) throw error;
-      seen.secretsForbidden = error instanceof Error ? error.message : String(error);
+      const reason = isForbidden(error) ? 'SecretForbidden' : 'ReadFailed';
+      seen.secretsUnread = { reason, message: error instanceof Error ? error.message : String(error) };
+      if (reason === 'ReadFailed') throw error;
     }
   }
 

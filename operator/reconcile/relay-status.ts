@@ -7,35 +7,49 @@
 import { request } from 'undici';
 import * as z from 'zod';
 import { maxProviders } from '../../relay/config/schema.ts';
+import { plainWords } from './plain-words.ts';
 
-const queueSchema = z.looseObject({
-  messages: z.int().min(0),
-  bytes: z.number(),
-  oldestAgeSeconds: z.number().optional(),
+/** More mail than any volume holds; the sum over a thousand pods is still a whole number. */
+const mostMessages = 1_000_000_000_000;
+
+const words = (longest: number) => z.string().transform(text => plainWords(text, longest));
+const bytes = z.number().nonnegative();
+
+const queueSchema = z.object({
+  messages: z.int().nonnegative().max(mostMessages),
+  bytes,
+  oldestAgeSeconds: z.number().nonnegative().optional(),
 });
 
-const relayStatusSchema = z.looseObject({
-  version: z.string(),
+const relayStatusSchema = z.object({
+  version: words(64),
   ready: z.boolean(),
-  notReady: z.string().optional(),
   draining: z.boolean().default(false),
-  fingerprint: z.string().optional(),
-  lastConfigError: z.looseObject({ errors: z.array(z.string()) }).optional(),
-  spoolFailure: z.string().optional(),
+  fingerprint: z.string().max(256).optional(),
+  lastConfigError: z
+    .object({ errors: z.array(words(512)).transform(errors => errors.slice(0, 10)) })
+    .optional(),
+  spoolFailure: words(1024).optional(),
   providers: z
     .array(
-      z.looseObject({
-        name: z.string(),
+      z.object({
+        name: words(253),
         state: z.enum(['active', 'standby', 'cooling', 'failing', 'suspended', 'misconfigured']),
         since: z.iso.datetime(),
-        reason: z.string(),
-        message: z.string(),
+        reason: words(256),
+        message: words(1024),
       }),
     )
     .max(maxProviders),
   queue: z.object({ active: queueSchema, failed: queueSchema, held: queueSchema, dead: queueSchema }),
-  disk: z.looseObject({ freeBytes: z.number(), reserveBytes: z.number(), low: z.boolean() }),
-  listener: z.looseObject({ connections: z.number() }).optional(),
+  disk: z.object({
+    freeBytes: bytes,
+    reserveBytes: bytes,
+    /** Relays before 0.1.0 do not say it. */
+    totalBytes: bytes.optional(),
+    low: z.boolean(),
+  }),
+  listener: z.object({ connections: z.number() }).optional(),
 });
 
 export type RelayStatus = z.output<typeof relayStatusSchema>;
@@ -45,27 +59,73 @@ export const healthPort = 8025;
 const timeoutMs = 2000;
 /** A status of 32 providers is a few kilobytes. */
 const mostBytes = 1024 * 1024;
-/** Of what is said to people about an answer that is none. */
-const longestComplaint = 1024;
 
-/** Asks one pod. Rejects with an Error whose message is for people. */
+/** Thrown when a pod does not say how it is. The message goes on where "pod mail-0" ends. */
+export class UnknownStatusError extends Error {
+  override readonly name = 'UnknownStatusError';
+}
+
+/** Asks one pod. Rejects with UnknownStatusError. */
 export async function fetchRelayStatus(address: string, port: number = healthPort): Promise<RelayStatus> {
   const host = address.includes(':') ? `[${address}]` : address;
-  const { statusCode, body } = await request(`http://${host}:${port}/status`, {
-    headersTimeout: timeoutMs,
-    bodyTimeout: timeoutMs,
-    signal: AbortSignal.timeout(timeoutMs),
-  });
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of body) {
-    chunks.push(chunk as Buffer);
-    size += (chunk as Buffer).length;
-    if (size > mostBytes) throw new Error(`/status answered with more than ${mostBytes} bytes`);
-  }
-  if (statusCode !== 200) throw new Error(`/status answered ${statusCode}`);
-  const parsed = relayStatusSchema.safeParse(JSON.parse(Buffer.concat(chunks).toString('utf8')));
+  return parseRelayStatus(await get(`http://${host}:${port}/status`));
+}
+
+/** What a pod answered, checked. Throws UnknownStatusError. */
+export function parseRelayStatus(text: string): RelayStatus {
+  const document = json(text);
+  const parsed = relayStatusSchema.safeParse(document);
   if (parsed.success) return parsed.data;
-  const complaint = z.prettifyError(parsed.error).slice(0, longestComplaint);
-  throw new Error(`/status is not what a relay says: ${complaint}`);
+  const { version } = z.object({ version: z.string() }).safeParse(document).data ?? {};
+  const what = version === undefined ? 'what it answers' : `what version ${plainWords(version, 64)} answers`;
+  const why = parsed.error.issues
+    .slice(0, 3)
+    .map(({ path, message }) => `${path.join('.') || 'the document'}: ${message}`);
+  throw new UnknownStatusError(
+    `does not say what it runs: ${what} at /status is not what this operator reads (${plainWords(why.join('; '), 512)}): use an image of the operator's version`,
+  );
+}
+
+async function get(url: string): Promise<string> {
+  try {
+    const { statusCode, body } = await request(url, { signal: AbortSignal.timeout(timeoutMs) });
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of body) {
+      chunks.push(chunk as Buffer);
+      size += (chunk as Buffer).length;
+      if (size > mostBytes) throw unreadable(`more than ${mostBytes} bytes`);
+    }
+    if (statusCode !== 200) throw unreadable(`HTTP ${statusCode}`);
+    return Buffer.concat(chunks).toString('utf8');
+  } catch (error) {
+    if (error instanceof UnknownStatusError) throw error;
+    const { port } = new URL(url);
+    throw new UnknownStatusError(
+      `cannot be asked at port ${port} (${causeOf(error)}): see its log, and whether a NetworkPolicy keeps the operator out`,
+      { cause: error },
+    );
+  }
+}
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw unreadable('no JSON');
+  }
+}
+
+function unreadable(what: string): UnknownStatusError {
+  return new UnknownStatusError(
+    `does not say what it runs: /status answered with ${what}: see its log, and its image`,
+  );
+}
+
+/** In few words, and the same each time: it stands in a condition. */
+function causeOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === 'TimeoutError' || error.name === 'AbortError') return `no answer in ${timeoutMs} ms`;
+  const { code } = error as Error & { readonly code?: unknown };
+  return plainWords(typeof code === 'string' ? code : error.message, 128);
 }

@@ -5,7 +5,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { MailRelayStatus, ProviderStatus, QueueStatus } from '../api/schema-status.ts';
 import { selectorText } from '../resources/names.ts';
-import { conditionsOf, loadedReplicas } from './conditions.ts';
+import { conditionsOf } from './conditions.ts';
+import { loadedReplicas } from './loading.ts';
 import type { Observation } from './observation.ts';
 import { isUsable, providerStatuses } from './provider-status.ts';
 import type { RelayStatus } from './relay-status.ts';

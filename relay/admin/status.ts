@@ -2,6 +2,7 @@
  * What /readyz, /livez and /status say, as pure functions of the view. Times
  * are ISO 8601 in UTC, ages and durations seconds. No address, no credential.
  */
+import type { DiskState } from '../spool/disk.ts';
 import type { QueueState } from '../spool/message.ts';
 import type { ProviderView, RelayView } from './view.ts';
 
@@ -53,7 +54,7 @@ export interface StatusDocument {
   readonly lastConfigError?: { readonly at: string; readonly errors: readonly string[] };
   readonly providers: readonly ProviderStatus[];
   readonly queue: Readonly<Record<QueueState, QueueStatus>>;
-  readonly disk: { readonly freeBytes: number; readonly reserveBytes: number; readonly low: boolean };
+  readonly disk: DiskState;
   readonly spoolFailure?: string;
   readonly listener: { readonly host: string; readonly port: number; readonly connections: number };
 }

@@ -3,6 +3,7 @@
  * structural: main.ts hands in functions over the other parts, which admin
  * never imports. Functions without a promise must answer at once, from memory.
  */
+import type { DiskState } from '../spool/disk.ts';
 import type { QueueCounts } from '../spool/message.ts';
 import type { Spool } from '../spool/spool.ts';
 
@@ -48,7 +49,7 @@ export interface RelayView {
   /** In the order in which they are tried. */
   readonly providers: () => readonly ProviderView[];
   readonly counts: () => QueueCounts;
-  readonly disk: () => { readonly freeBytes: number; readonly reserveBytes: number; readonly low: boolean };
+  readonly disk: () => DiskState;
   /** Why the store is no longer trusted, or undefined. */
   readonly spoolFailure: () => string | undefined;
   readonly listener: () => { readonly host: string; readonly port: number; readonly connections: number };

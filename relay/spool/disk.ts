@@ -34,9 +34,18 @@ export interface Volume {
   readonly totalBytes: number;
 }
 
+/** How full the volume is that the spool lies on. */
+export interface DiskState extends Volume {
+  /** Below this new mail is refused. */
+  readonly reserveBytes: number;
+  /** New mail is refused. */
+  readonly low: boolean;
+}
+
+/** As df has it: blocks that only root may use are neither free nor part of the whole. */
 export async function volumeOf(directory: string): Promise<Volume> {
-  const { bavail, blocks, bsize } = await statfs(directory);
-  return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
+  const { bavail, bfree, blocks, bsize } = await statfs(directory);
+  return { freeBytes: bavail * bsize, totalBytes: (blocks - bfree + bavail) * bsize };
 }
 
 export interface DiskOptions {
@@ -78,8 +87,8 @@ export class Disk {
     this.#judge();
   }
 
-  state(): { readonly freeBytes: number; readonly reserveBytes: number; readonly low: boolean } {
-    return { freeBytes: this.#volume.freeBytes, reserveBytes: this.#reserve(), low: this.#low };
+  state(): DiskState {
+    return { ...this.#volume, reserveBytes: this.#reserve(), low: this.#low };
   }
 
   /** Much can be written between two looks by time. */

@@ -3,6 +3,7 @@
  * when what it says is on disk; every method may reject with SpoolError.
  * inbound fills it, delivery empties it, neither knows the other.
  */
+import type { DiskState } from './disk.ts';
 import type { Envelope, MessageId, QueueCounts, QueueState, Recipient, StoredMessage } from './message.ts';
 
 /** What is known of a message when its last byte has arrived. */
@@ -104,8 +105,8 @@ export interface Spool {
 
   /** Kept up to date without reading the database. */
   counts(): QueueCounts;
-  /** Bytes free on the volume and the reserve below which begin() refuses. */
-  disk(): { readonly freeBytes: number; readonly reserveBytes: number; readonly low: boolean };
+  /** Room on the volume and the reserve below which begin() refuses. */
+  disk(): DiskState;
   /** undefined, or why the store can no longer be trusted (an fsync or write failed): readiness off. */
   failure(): string | undefined;
 

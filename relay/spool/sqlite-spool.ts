@@ -5,7 +5,7 @@
 import { randomInt } from 'node:crypto';
 import { ByHand } from './by-hand.ts';
 import type { Channel, Ready } from './channel.ts';
-import type { Disk } from './disk.ts';
+import type { Disk, DiskState } from './disk.ts';
 import { ArrivingMessage, Flow } from './draft.ts';
 import type { MessageId, QueueCounts, Recipient, StoredMessage } from './message.ts';
 import { messageIds } from './message-id.ts';
@@ -139,7 +139,7 @@ export class SqliteSpool implements OpenSpool {
     return countsOf(this.#counters);
   }
 
-  disk(): { readonly freeBytes: number; readonly reserveBytes: number; readonly low: boolean } {
+  disk(): DiskState {
     return this.#disk.state();
   }
 

@@ -45,7 +45,7 @@ function healthy(): Mutable {
       held: { messages: 0, bytes: 0 },
       dead: { messages: 0, bytes: 0 },
     }),
-    disk: () => ({ freeBytes: 1000, reserveBytes: 100, low: false }),
+    disk: () => ({ freeBytes: 1000, totalBytes: 2000, reserveBytes: 100, low: false }),
     spoolFailure: () => undefined,
     listener: () => ({ host: '127.0.0.1', port: 2525, connections: 4 }),
   };
@@ -90,7 +90,7 @@ describe('/readyz', () => {
     ['the store failed', { spoolFailure: () => 'fsync: EIO' }, /^the store failed: fsync: EIO/],
     [
       'the disk is low',
-      { disk: () => ({ freeBytes: 10, reserveBytes: 100, low: true }) },
+      { disk: () => ({ freeBytes: 10, totalBytes: 2000, reserveBytes: 100, low: true }) },
       /^disk is low: 10 bytes free, 100 are kept/,
     ],
   ];
@@ -108,7 +108,7 @@ describe('/livez', () => {
   test('stays 200 while stopping, without configuration and on a low disk: a restart would not help', async () => {
     view.phase = () => 'stopping';
     view.config = () => undefined;
-    view.disk = () => ({ freeBytes: 0, reserveBytes: 100, low: true });
+    view.disk = () => ({ freeBytes: 0, totalBytes: 2000, reserveBytes: 100, low: true });
     assert.equal((await ask('/livez')).status, 200);
   });
 
@@ -151,7 +151,7 @@ describe('/status', () => {
         held: { messages: 0, bytes: 0 },
         dead: { messages: 0, bytes: 0 },
       },
-      disk: { freeBytes: 1000, reserveBytes: 100, low: false },
+      disk: { freeBytes: 1000, totalBytes: 2000, reserveBytes: 100, low: false },
       listener: { host: '127.0.0.1', port: 2525, connections: 4 },
     });
   });

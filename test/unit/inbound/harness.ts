@@ -68,8 +68,8 @@ export class FakeSpool {
     };
   }
 
-  disk(): { freeBytes: number; reserveBytes: number; low: boolean } {
-    return { freeBytes: 10_000_000_000, reserveBytes: 1000, low: this.low };
+  disk(): ReturnType<Spool['disk']> {
+    return { freeBytes: 10_000_000_000, totalBytes: 20_000_000_000, reserveBytes: 1000, low: this.low };
   }
 
   failure(): string | undefined {

@@ -1,119 +1,364 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { findCondition } from '../../../operator/kube/conditions.ts';
+import { conditionReasons } from '../../../operator/api/conditions.ts';
+import { type Condition, findCondition } from '../../../operator/kube/conditions.ts';
 import { conditionsOf } from '../../../operator/reconcile/conditions.ts';
 import type { Observation } from '../../../operator/reconcile/observation.ts';
 import { providerStatuses } from '../../../operator/reconcile/provider-status.ts';
 import { isUrgent, statusOf } from '../../../operator/reconcile/status.ts';
+import { threeProvidersSpec } from '../operator-api/relays.ts';
 import { assertConditionRules } from './condition-rules.ts';
-import { available, fingerprint, observed, podStatus } from './observations.ts';
+import { available, fingerprint, invalid, observed, podStatus } from './observations.ts';
 
-const missing = { ...available, missing: [{ reference: available.references[0]!, keyOnly: false }] };
-const report = (...given: Parameters<typeof podStatus>) => [{ pod: 'mail-a', status: podStatus(...given) }];
-const workload = { desired: 1, replicas: 1, ready: 0, updated: 1, observed: true };
+const reference = available.references[0]!;
+const lacking = (keyOnly: boolean) => ({ ...available, missing: [{ reference, keyOnly }] });
+const report = (...given: Parameters<typeof podStatus>) => [
+  { pod: 'mail-a', status: podStatus(...given), askedAt: 0 },
+];
+const silent = [{ pod: 'mail-a', error: 'cannot be asked at port 8025 (ECONNREFUSED): see its log' }];
+const work = { desired: 1, replicas: 1, ready: 1, updated: 1, observed: true };
 const draining = { replicas: 2, draining: ['mail-1'], awaited: ['mail-1'], leaving: [], unsent: 4 };
 const held = [{ claim: 'spool-mail-1', messages: 4, since: '2026-01-01T00:00:00Z' }];
+const refusal = { lastConfigError: { errors: ['retry.attempts: 99 must be at most 10'] } };
+const disk = (freeBytes: number, low = false) => ({
+  disk: { freeBytes, reserveBytes: 50 * 2 ** 20, totalBytes: 1000 * 2 ** 20, low },
+});
+const resize = (reason: 'ResizePending' | 'ResizeRefused' | 'ShrinkRefused') =>
+  observed({ volumes: { pending: [], held: [], resize: { reason, message: `the words of ${reason}` } } });
+const stuck = (reason: 'NameTaken' | 'Refused' | 'ImmutableField', message: string) =>
+  observed({ obstacles: [{ reason, message }] });
+const off = { ...threeProvidersSpec, forwardSMTP: false };
 
-/** What was observed, and `type reason` that must be among the conditions. */
-const cases: readonly [string, Observation, ...string[]][] = [
-  ['all is well', observed(), 'Ready Available', 'ProvidersHealthy AllHealthy', 'SpoolHealthy Healthy'],
-  ['no pod is ready', observed({ workload }), 'Ready PodsUnavailable', 'Reconciling Progressing'],
+/** `type reason`, and what the message must say: what is the matter and what to do. */
+type Told = readonly [pair: string, message?: RegExp];
+
+const cases: readonly (readonly [name: string, seen: Observation, ...told: Told[]])[] = [
+  [
+    'all is well',
+    observed(),
+    ['Ready Available', /mail goes through primary/],
+    ['ConfigurationValid Valid'],
+    ['CredentialsAvailable Available'],
+    ['ProvidersHealthy AllHealthy', /3 of 3/],
+    ['SpoolHealthy Healthy'],
+  ],
+  [
+    'the workload is not there yet',
+    { ...observed({ reports: [] }), workload: undefined } as unknown as Observation,
+    ['Ready PodsUnavailable', /being created/],
+    ['Reconciling Progressing'],
+    ['ProvidersHealthy Unknown'],
+  ],
+  [
+    'no pod is ready',
+    observed({ workload: { ...work, ready: 0 }, reports: [] }),
+    ['Ready PodsUnavailable', /0 of 1 pods are ready.*see the events of the pods/],
+    ['Reconciling Progressing'],
+    ['SpoolHealthy Unknown', /see the pods/],
+  ],
+  [
+    'no pod is wanted',
+    observed({ workload: { ...work, desired: 0, replicas: 0, ready: 0, updated: 0 }, reports: [] }, off),
+    ['Ready PodsUnavailable', /spec.replicas is 0/],
+    ['SpoolHealthy Healthy'],
+  ],
+  [
+    'the ready pods are those of an earlier template',
+    observed({ workload: { ...work, desired: 2, replicas: 4, ready: 2, updated: 2 } }),
+    ['Ready Progressing', /2 of 2 pods are ready, 2 up to date/],
+    ['Reconciling Progressing'],
+  ],
+  [
+    'the controller has not seen the new template',
+    observed({ workload: { ...work, observed: false } }),
+    ['Ready Progressing'],
+    ['Reconciling Progressing'],
+  ],
+  [
+    'a replica too many ends',
+    observed({ workload: { ...work, replicas: 2, ready: 2, updated: 2 } }),
+    ['Ready Available'],
+    ['Reconciling Progressing'],
+  ],
   [
     'a pod runs an earlier configuration',
     observed({ reports: report(undefined, { fingerprint: 'old' }) }),
-    'Ready ConfigurationNotLoaded',
-    'Reconciling LoadingConfiguration',
+    ['Ready ConfigurationNotLoaded', /0 of 1 pods run .*pod mail-a still runs old: .* within 90 s/],
+    ['Reconciling LoadingConfiguration', /pod mail-a still runs old/],
+  ],
+  [
+    'a pod has no configuration',
+    observed({ reports: report(undefined, { fingerprint: undefined }) }),
+    ['Ready ConfigurationNotLoaded', /pod mail-a has loaded no configuration yet: see its log/],
+  ],
+  [
+    'a pod of an older version refuses the configuration',
+    observed({ reports: report(undefined, { fingerprint: 'old', ...refusal, version: '0.0.9' }) }),
+    [
+      'Ready ConfigurationNotLoaded',
+      /pod mail-a refused it .*: retry.attempts: 99 must be at most 10; it is version 0.0.9 .* use an image of the same version/,
+    ],
+    ['ConfigurationValid RefusedByRelay', /pod mail-a refused it .*retry.attempts/],
+  ],
+  [
+    'a pod that had loaded it answers no more',
+    observed({ reports: [{ pod: 'mail-a', status: podStatus(), askedAt: 0, error: silent[0]!.error }] }),
+    [
+      'Ready ConfigurationNotLoaded',
+      /0 of 1 .*pod mail-a cannot be asked at port 8025 \(ECONNREFUSED\): see/,
+    ],
+    ['Reconciling LoadingConfiguration'],
+  ],
+  [
+    'a pod has never answered',
+    observed({ reports: silent }),
+    ['Ready ConfigurationNotLoaded', /pod mail-a cannot be asked/],
+    ['SpoolHealthy Unknown'],
+  ],
+  [
+    'a ready pod has no address in the cache',
+    observed({ reports: [] }),
+    ['Ready ConfigurationNotLoaded', /0 of 1 .*1 have no address yet: see the events of the pods/],
   ],
   [
     'a Secret is missing',
-    observed({ credentials: missing }),
-    'Ready Degraded',
-    'CredentialsAvailable SecretMissing',
-    'ProvidersHealthy Misconfigured',
+    observed({ credentials: lacking(false) }),
+    ['Ready Degraded', /Secret primary-smtp does not exist: create it/],
+    ['CredentialsAvailable SecretMissing', /Secret primary-smtp does not exist: create it/],
+    ['ProvidersHealthy Misconfigured', /primary is Misconfigured: .*primary-smtp/],
+  ],
+  [
+    'a Secret lacks a key',
+    observed({ credentials: lacking(true) }),
+    ['CredentialsAvailable KeyMissing', /Secret primary-smtp has no key username, or it is empty: add it/],
+  ],
+  [
+    'no Secret is named',
+    observed({ credentials: { ...available, references: [] } }),
+    ['CredentialsAvailable NotNeeded'],
+  ],
+  [
+    'Secrets may not be read',
+    observed({ ...unread('SecretForbidden', 'secrets is forbidden: grant get') }),
+    ['CredentialsAvailable SecretForbidden', /grant get/],
+    ['Ready Available'],
+  ],
+  [
+    'Secrets could not be read',
+    observed({ ...unread('ReadFailed', 'HTTP 500'), retrying: ['HTTP 500'] }),
+    ['CredentialsAvailable ReadFailed', /HTTP 500/],
+    ['Reconciling Retrying', /HTTP 500/],
   ],
   [
     'one provider fails',
     observed({ reports: report(['failing', 'active', 'standby']) }),
-    'Ready Degraded',
-    'ProvidersHealthy SomeFailing',
+    ['Ready Degraded', /primary is Failing/],
+    ['ProvidersHealthy SomeFailing'],
   ],
   [
     'one refuses its password',
     observed({ reports: report(['suspended', 'active', 'standby']) }),
-    'ProvidersHealthy AuthenticationSuspended',
+    ['ProvidersHealthy AuthenticationSuspended', /primary is Suspended/],
   ],
   [
     'all fail',
     observed({ reports: report(['failing', 'failing', 'failing']) }),
-    'Ready NoUsableProvider',
-    'ProvidersHealthy AllFailing',
+    ['Ready NoUsableProvider', /primary is Failing.*emergency is Failing/],
+    ['ProvidersHealthy AllFailing'],
   ],
   [
-    'the volume is low',
-    observed({ reports: report(undefined, { disk: { freeBytes: 1, reserveBytes: 2, low: true } }) }),
-    'Ready Degraded',
-    'SpoolHealthy DiskLow',
+    'forwarding is off',
+    observed({}, off),
+    ['Ready ForwardingOff', /forwardSMTP is false/],
+    ['ProvidersHealthy ForwardingOff'],
   ],
-  ['mail is left behind', observed({ volumes: { pending: [], held } }), 'SpoolHealthy MailLeftBehind'],
+  [
+    'the volume is down to its reserve',
+    observed({ reports: report(undefined, disk(40 * 2 ** 20, true)) }),
+    ['Ready Degraded', /raise spool.size/],
+    [
+      'SpoolHealthy DiskLow',
+      /pod mail-a refuses new mail: 40 MiB free of 1000 MiB, 50 MiB .*raise spool.size/,
+    ],
+  ],
+  [
+    'the volume is nearly full',
+    observed({ reports: report(undefined, disk(199 * 2 ** 20)) }),
+    ['Ready Degraded'],
+    [
+      'SpoolHealthy NearlyFull',
+      /volume of pod mail-a is nearly full: 199 MiB free of 1000 MiB.*raise spool.size/,
+    ],
+  ],
+  [
+    'the volume has room',
+    observed({ reports: report(undefined, disk(201 * 2 ** 20)) }),
+    ['SpoolHealthy Healthy'],
+  ],
+  [
+    'a store failed on a nearly full volume',
+    observed({ reports: report(undefined, { ...disk(199 * 2 ** 20), spoolFailure: 'fsync: EIO' }) }),
+    ['SpoolHealthy StoreFailed', /pod mail-a: fsync: EIO; .*look at its volume/],
+  ],
+  [
+    'mail is left behind and a volume is nearly full',
+    observed({ volumes: { pending: [], held }, reports: report(undefined, disk(199 * 2 ** 20)) }),
+    ['SpoolHealthy MailLeftBehind', /spool-mail-1 \(4\); scale up again.*nearly full/],
+  ],
   [
     'a volume is not bound',
     observed({ volumes: { pending: ['mail-spool'], held: [] } }),
-    'SpoolHealthy VolumePending',
+    ['SpoolHealthy VolumePending', /mail-spool; see the events of the claim/],
   ],
-  ['a replica drains', observed({ scale: draining }), 'Reconciling ScalingDown'],
+  ['a volume grows', resize('ResizePending'), ['SpoolHealthy ResizePending', /the words/]],
+  ['a volume may not grow', resize('ResizeRefused'), ['SpoolHealthy ResizeRefused', /the words/]],
+  ['a volume cannot shrink', resize('ShrinkRefused'), ['SpoolHealthy ShrinkRefused', /the words/]],
+  [
+    'a replica drains',
+    observed({ scale: draining }),
+    ['Reconciling ScalingDown', /mail-1 must first send 4/],
+  ],
   [
     'it is being deleted',
     observed({ scale: draining, deleting: true }),
-    'Ready Draining',
-    'Reconciling Draining',
+    ['Ready Draining', /mail-1 must first send 4/],
+    ['Reconciling Draining'],
   ],
   [
     'a name is taken',
-    observed({ obstacles: [{ reason: 'NameTaken', message: 'Service mail belongs to nobody' }] }),
-    'Ready Stalled',
-    'Stalled NameTaken',
+    stuck('NameTaken', 'Service mail belongs to nobody: rename it'),
+    ['Ready Stalled', /rename it/],
+    ['Stalled NameTaken', /rename it/],
   ],
-  ['a step failed', observed({ retrying: ['timeout'] }), 'Reconciling Retrying'],
-  ['it is suspended', observed({ suspended: { pending: ['ConfigMap/mail-config'] } }), 'Ready Suspended'],
+  ['a child is refused', stuck('Refused', 'quota'), ['Stalled Refused', /quota/]],
+  ['a field cannot be changed', stuck('ImmutableField', 'field'), ['Stalled ImmutableField', /field/]],
+  [
+    'the spec is invalid',
+    invalid(['spec.x: must be y']),
+    ['Ready InvalidConfiguration', /spec.x: must be y/],
+    ['Stalled InvalidConfiguration', /spec.x: must be y/],
+    ['ConfigurationValid Invalid', /spec.x: must be y/],
+    ['CredentialsAvailable InvalidConfiguration', /see ConfigurationValid/],
+    ['SpoolHealthy Unknown'],
+  ],
+  [
+    'it is suspended',
+    observed({ suspended: { pending: ['ConfigMap/mail-config'] } }),
+    ['Ready Suspended', /suspend is true; changes wait: ConfigMap\/mail-config/],
+  ],
+  [
+    'it is being deleted and nothing is known of the Secrets',
+    { ...observed({ scale: draining, deleting: true }), credentials: undefined } as unknown as Observation,
+    ['CredentialsAvailable Unknown'],
+  ],
 ];
 
+function unread(reason: 'SecretForbidden' | 'ReadFailed', message: string): Partial<Observation> {
+  return { credentials: undefined, secretsUnread: { reason, message } } as unknown as Partial<Observation>;
+}
+
+function judged(seen: Observation, before: readonly Condition[] = [], at = 0): Condition[] {
+  const statuses = seen.reports.flatMap(({ status }) => status ?? []);
+  const providers = seen.relay === undefined ? [] : providerStatuses(seen.relay, seen.credentials, statuses);
+  return conditionsOf(before, seen, providers, at);
+}
+
+function pairs(conditions: readonly Condition[]): string[] {
+  return conditions.map(({ type, reason }) => `${type} ${reason}`);
+}
+
 describe('conditions', () => {
-  for (const [name, seen, ...wanted] of cases) {
-    test(`keep to the rules when ${name}, and say ${wanted.join(', ')}`, () => {
-      const { relay, credentials, reports } = seen;
-      const providers = providerStatuses(
-        relay!,
-        credentials,
-        reports.flatMap(({ status }) => status ?? []),
-      );
-      const before = conditionsOf([], observed(), [], 0);
-      const conditions = conditionsOf(before, seen, providers, 1_000_000);
-      assertConditionRules(conditions, 3, before);
-      const told = conditions.map(({ type, reason }) => `${type} ${reason}`);
-      for (const pair of wanted) assert.ok(told.includes(pair), told.join(', '));
+  for (const [name, seen, ...told] of cases) {
+    test(`keep to the rules when ${name}, and say ${told.map(([pair]) => pair).join(', ')}`, () => {
+      const conditions = judged(seen);
+      assertConditionRules(conditions, 3);
+      for (const [pair, message] of told) {
+        const [type = ''] = pair.split(' ');
+        assert.ok(pairs(conditions).includes(pair), pairs(conditions).join(', '));
+        if (message !== undefined) assert.match(findCondition(conditions, type)?.message ?? '', message);
+      }
     });
   }
 
-  test('say nothing of Secrets and volumes that were not looked at', () => {
-    const { object } = observed();
-    const conditions = conditionsOf(
-      [],
-      {
-        object,
-        problems: ['spec.x: must be y'],
-        obstacles: [],
-        retrying: [],
-        reports: [],
-        volumes: { pending: [], held: [] },
-        deleting: false,
-      },
-      [],
-      0,
+  test('keep to the rules on the way from each state to each other', () => {
+    for (const [, from] of cases) {
+      const before = judged(from, judged(observed()));
+      for (const [, to] of cases) assertConditionRules(judged(to, before, 1_000_000), 3, before);
+    }
+  });
+
+  test('have a case here for every reason that there is', () => {
+    const told = new Set(cases.flatMap(([, seen]) => pairs(judged(seen))));
+    const all = Object.entries(conditionReasons).flatMap(([type, reasons]) =>
+      Object.keys(reasons).map(reason => `${type} ${reason}`),
     );
-    assertConditionRules(conditions, 3);
-    assert.equal(findCondition(conditions, 'SpoolHealthy')?.status, 'Unknown');
-    assert.equal(findCondition(conditions, 'CredentialsAvailable')?.status, 'Unknown');
-    assert.equal(findCondition(conditions, 'Stalled')?.message, 'spec.x: must be y');
+    assert.deepEqual(
+      all.filter(pair => !told.has(pair)),
+      [],
+    );
+  });
+
+  test('keep what was known of the Secrets while an earlier step fails, for the generation it was known of', () => {
+    const before = judged(observed({ credentials: lacking(false) }));
+    const seen = {
+      ...observed({ retrying: ['HTTP 503'] }),
+      credentials: undefined,
+    } as unknown as Observation;
+    const newer = {
+      ...seen,
+      object: { ...seen.object, metadata: { ...seen.object.metadata, generation: 4 } },
+    };
+    assert.deepEqual(
+      findCondition(judged(newer, before), 'CredentialsAvailable'),
+      findCondition(before, 'CredentialsAvailable'),
+    );
+  });
+
+  test('call a generation Ready only once a pass over it has succeeded, whatever fails later', () => {
+    const before = judged(observed()).map(condition => ({ ...condition, observedGeneration: 2 }));
+    const failing = observed({ retrying: ['HTTP 503'] });
+    const first = judged(failing, before, 1000);
+    assert.equal(findCondition(first, 'Ready')?.reason, 'Progressing');
+    const second = judged(failing, first, 2000);
+    assert.deepEqual([findCondition(second, 'Ready')?.status], ['Unknown']);
+    const done = judged(observed(), second, 3000);
+    assert.equal(findCondition(done, 'Ready')?.status, 'True');
+    assert.equal(findCondition(judged(failing, done, 4000), 'Ready')?.status, 'True');
+  });
+
+  test('tell a volume at the edge of being nearly full once', () => {
+    const at = (mebibytes: number) => observed({ reports: report(undefined, disk(mebibytes * 2 ** 20)) });
+    let conditions = judged(at(210));
+    const reasons: (string | undefined)[] = [];
+    for (const free of [210, 199, 205, 215, 199, 230, 215]) {
+      conditions = judged(at(free), conditions);
+      reasons.push(findCondition(conditions, 'SpoolHealthy')?.reason);
+    }
+    const [well, full] = ['Healthy', 'NearlyFull'];
+    assert.deepEqual(reasons, [well, full, full, full, full, well, well]);
+  });
+
+  test('name a few pods of many, in the same order whatever the order of the reports', () => {
+    const reports = Array.from({ length: 500 }, (_, at) => ({
+      pod: `mail-${1000 + at}`,
+      error: 'is silent',
+    }));
+    const workload = { desired: 500, replicas: 500, ready: 500, updated: 500, observed: true };
+    const message = (seen: Observation): string => findCondition(judged(seen), 'Ready')?.message ?? '';
+    const told = message(observed({ reports, workload }));
+    assert.match(told, /^0 of 500 .*mail-1000 is silent; .*mail-1002 is silent; and 497 more pods/);
+    assert.equal(message(observed({ reports: reports.toReversed(), workload })), told);
+  });
+
+  test('leave alone what others have added', () => {
+    const foreign = {
+      type: 'Acme',
+      status: 'True',
+      reason: 'X',
+      message: 'y',
+      lastTransitionTime: 'z',
+    } as const;
+    assert.deepEqual(findCondition(judged(observed(), [foreign]), 'Acme'), foreign);
   });
 });
 

@@ -53,12 +53,19 @@ export function observed(
     retrying: [],
     fingerprint,
     workload: { desired: 1, replicas: 1, ready: 1, updated: 1, observed: true },
-    reports: [{ pod: 'mail-a', status: podStatus() }],
+    reports: [{ pod: 'mail-a', status: podStatus(), askedAt: 0 }],
     scale: { replicas: 1, draining: [], awaited: [], leaving: [], unsent: 0 },
     volumes: { pending: [], held: [] },
     deleting: false,
     ...more,
   };
+}
+
+/** A spec of which nothing can be made. */
+export function invalid(problems: readonly string[]): Observation {
+  const { object } = observed();
+  const volumes = { pending: [], held: [] };
+  return { object, problems, obstacles: [], retrying: [], reports: [], volumes, deleting: false };
 }
 
 export { available };

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { statfs } from 'node:fs/promises';
 import { describe, test } from 'node:test';
-import { Disk, reserveBytes } from '../../../relay/spool/disk.ts';
+import { Disk, reserveBytes, volumeOf } from '../../../relay/spool/disk.ts';
 import type { RelayEvent } from '../../../relay/telemetry/events.ts';
 import { scene } from './fixture.ts';
 
@@ -88,4 +89,12 @@ describe('the watch over the disk', () => {
     });
     spool.begin().abort();
   });
+});
+
+test('a volume has the size that df shows: what only root may use is not part of it', async () => {
+  const { bsize, blocks, bfree, bavail } = await statfs(import.meta.dirname);
+  const { freeBytes, totalBytes } = await volumeOf(import.meta.dirname);
+  assert.ok(freeBytes > 0 && freeBytes < totalBytes && totalBytes <= blocks * bsize);
+  // Others write to it meanwhile.
+  assert.ok(Math.abs(totalBytes - (blocks - bfree + bavail) * bsize) < 2 ** 30);
 });

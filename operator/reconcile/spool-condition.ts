@@ -1,0 +1,95 @@
+/**
+ * Condition SpoolHealthy: whether the volumes are bound, have room and hold no
+ * mail that nobody sends. The gravest trouble is the reason, all of it the
+ * message. Pure.
+ */
+import { type Condition, findCondition } from '../kube/conditions.ts';
+import { type RoomLeft, roomLeft, roomSentence } from './disk-room.ts';
+import type { Judgement } from './judgement.ts';
+import type { Observation } from './observation.ts';
+import type { RelayStatus } from './relay-status.ts';
+
+type Verdict = Judgement<'SpoolHealthy'>;
+
+/** `before`: what was said last, so that a volume at the edge of being nearly full is told once. */
+export function spoolHealthy(seen: Observation, before: readonly Condition[]): Verdict {
+  if (seen.relay === undefined) {
+    return { status: 'Unknown', reason: 'Unknown', message: 'the volumes have not been looked at' };
+  }
+  const troubles = [...storeTroubles(seen, before), ...volumeTroubles(seen.volumes)];
+  const [gravest] = troubles.sort((a, b) => gravity.indexOf(a.reason) - gravity.indexOf(b.reason));
+  if (gravest === undefined) return pending(seen) ?? reported(seen);
+  const more = troubles.length > mostTold ? [`and ${troubles.length - mostTold} more`] : [];
+  const message = [...troubles.slice(0, mostTold).map(trouble => trouble.message), ...more].join('; ');
+  return { ...gravest, message };
+}
+
+/** With many pods on one full volume each says the same. */
+const mostTold = 5;
+
+/** First what stops mail, then what soon will. */
+const gravity: readonly Verdict['reason'][] = [
+  'StoreFailed',
+  'DiskLow',
+  'MailLeftBehind',
+  'NearlyFull',
+  'ResizeRefused',
+  'ShrinkRefused',
+  'ResizePending',
+];
+
+function trouble(reason: Verdict['reason'], message: string): Verdict {
+  return { status: 'False', reason, message };
+}
+
+function storeTroubles({ reports }: Observation, before: readonly Condition[]): Verdict[] {
+  const was = findCondition(before, 'SpoolHealthy')?.reason;
+  const told = was === 'NearlyFull' || was === 'DiskLow';
+  const ordered = [...reports].sort((a, b) => (a.pod < b.pod ? -1 : 1));
+  return ordered.flatMap(({ pod, status }) => (status === undefined ? [] : ofPod(pod, status, told)));
+}
+
+function ofPod(pod: string, { spoolFailure, disk }: RelayStatus, told: boolean): Verdict[] {
+  if (spoolFailure !== undefined) {
+    return [
+      trouble(
+        'StoreFailed',
+        `pod ${pod}: ${spoolFailure}; the pod is restarted: look at its volume and node`,
+      ),
+    ];
+  }
+  const room = roomLeft(disk);
+  const remedy = 'raise spool.size, or find out why mail is not sent';
+  if (room === 'low') {
+    return [trouble('DiskLow', `pod ${pod} refuses new mail: ${roomSentence(disk)}; ${remedy}`)];
+  }
+  if (!isNearlyFull(room, told)) return [];
+  return [trouble('NearlyFull', `the volume of pod ${pod} is nearly full: ${roomSentence(disk)}; ${remedy}`)];
+}
+
+function isNearlyFull(room: RoomLeft, told: boolean): boolean {
+  return room === 'nearly-full' || (room === 'scarce' && told);
+}
+
+function volumeTroubles({ held, resize }: Observation['volumes']): Verdict[] {
+  const troubles: Verdict[] = resize === undefined ? [] : [{ status: 'False', ...resize }];
+  if (held.length === 0) return troubles;
+  const list = held.map(({ claim, messages }) => `${claim} (${messages})`).join(', ');
+  const message = `volumes with unsent mail that no pod serves: ${list}; scale up again to send it`;
+  return [...troubles, trouble('MailLeftBehind', message)];
+}
+
+function pending({ volumes }: Observation): Verdict | undefined {
+  if (volumes.pending.length === 0) return undefined;
+  const message = `not bound: ${volumes.pending.join(', ')}; see the events of the claim`;
+  return { status: 'Unknown', reason: 'VolumePending', message };
+}
+
+/** What no pod has told, nobody knows. */
+function reported({ reports, workload }: Observation): Verdict {
+  const asked = reports.length > 0 || (workload?.desired ?? 0) > 0;
+  if (asked && reports.every(({ status }) => status === undefined)) {
+    return { status: 'Unknown', reason: 'Unknown', message: 'no pod has reported yet: see the pods' };
+  }
+  return { status: 'True', reason: 'Healthy', message: 'the volumes are bound and have room' };
+}
