@@ -43,7 +43,10 @@ const providerStatusSchema = z
     ),
     since: time('Since when.').optional(),
     reason: words(256, 'Why, in one word.').optional(),
-    message: words(1024, 'Why, in words; the reply of the provider where there is one.').optional(),
+    message: words(
+      1024,
+      'Why, in words; the reply of the provider where there is one. New words alone are written once a minute.',
+    ).optional(),
   })
   .describe('One provider. With several replicas: the worst of what they see.');
 
@@ -55,7 +58,9 @@ const queueSchema = z
     dead: whole(0, longestCount, 'Messages given up or rejected, kept for a while.').optional(),
     oldestFailedSeconds: whole(0, billion, 'Age of the oldest failed message.').optional(),
   })
-  .describe('The queue of all replicas together. Approximate: at most a few changes a minute are written.');
+  .describe(
+    'The queue of all replicas together. Approximate: at most a few changes a minute are written, of the age alone one.',
+  );
 
 const heldVolumeSchema = z
   .strictObject({

@@ -33,7 +33,8 @@ export function setCondition(
   const same = before?.status === input.status;
   const next: Condition = {
     ...input,
-    message: input.message.slice(0, longestMessage),
+    // A character cut in half is not stored as it is, and would differ for ever.
+    message: input.message.slice(0, longestMessage).toWellFormed(),
     lastTransitionTime: same ? before.lastTransitionTime : formatTime(wallTimeMs),
   };
   return sortConditions([...conditions.filter(condition => condition.type !== input.type), next]);

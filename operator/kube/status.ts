@@ -1,7 +1,8 @@
 /**
- * Writes the status subresource: only what differs, at most once an interval unless urgent, never over something
- * newer (the patch carries the resourceVersion it was made for; on a conflict the object is read and compared
- * again). It keeps no timer: a change that comes too early is handed back with the time to come again.
+ * Writes the status subresource: only what differs, no sooner after the last write than the change is worth, at once
+ * what is urgent as long as that does not go on for ever, never over something newer (the patch carries the
+ * resourceVersion it was made for; on a conflict the object is read and compared again). It keeps no timer: a change
+ * that comes too early is handed back with the time to come again.
  */
 
 import { isConflict, isNotFound } from './api-error.ts';
@@ -14,7 +15,7 @@ import type { KubeClient, Resource } from './resource.ts';
 export interface StatusWriterOptions {
   client: KubeClient;
   fieldManager: string;
-  /** Least time between two writes to one object that are not urgent; default 10 s. */
+  /** Least time between two writes to one object, unless one says otherwise; default 10 s. */
   minIntervalMs?: number;
   /** Asked right before each write; false → NotLeaderError. */
   mayWrite?: () => boolean;
@@ -24,14 +25,14 @@ export interface StatusWriterOptions {
 export type StatusOutcome<T> =
   | { outcome: 'unchanged' }
   | { outcome: 'written'; object: T }
-  /** Too early for a change that is not urgent: come again after `afterMs`. */
+  /** Too early: come again after `afterMs`. */
   | { outcome: 'deferred'; afterMs: number }
   /** The object was deleted, perhaps made anew. */
   | { outcome: 'gone' };
 
 export interface StatusWriteOptions {
-  /** At once instead of at most once per interval. */
-  urgent?: boolean;
+  /** How long after the last write this one may have to wait; 0 = at once. Default the writer's interval. */
+  minIntervalMs?: number;
   signal?: AbortSignal;
 }
 
@@ -46,6 +47,11 @@ export interface StatusWriter {
 }
 
 const defaultIntervalMs = 10_000;
+/** Urgent writes to one object at once, and how often one more after that: something that flaps must not write without end. */
+const urgentBurst = 20;
+const urgentRefillMs = 3_000;
+/** Nothing waits longer, and no cache is so far behind. */
+const rememberedMs = urgentBurst * urgentRefillMs;
 /** Somebody else writes the same object at the same time; more than a few times in a row is no coincidence. */
 const mostTries = 4;
 
@@ -56,6 +62,8 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
 /** Of one object: when we last wrote and what came back, for as long as the cache lags behind. */
 interface LastWrite {
   at: number;
+  /** How many urgent writes were left then. */
+  credit: number;
   resourceVersion: string | undefined;
   status: object;
 }
@@ -71,7 +79,7 @@ class PatchingStatusWriter implements StatusWriter {
   readonly #options: StatusWriterOptions;
   readonly #clock: Clock;
   readonly #intervalMs: number;
-  /** By uid, the oldest first, for one interval: later a write is not too early, and no cache so far behind. */
+  /** By uid, the oldest first. */
   readonly #written = new Map<string, LastWrite>();
 
   constructor(options: StatusWriterOptions) {
@@ -89,7 +97,7 @@ class PatchingStatusWriter implements StatusWriter {
     const uid = live.metadata.uid ?? '';
     const base = this.#newest(uid, live);
     if (!mergePatch(statusOf(base), status)) return { outcome: 'unchanged' };
-    const afterMs = options.urgent ? 0 : this.#tooEarlyBy(uid);
+    const afterMs = this.#tooEarlyBy(uid, options.minIntervalMs ?? this.#intervalMs);
     if (afterMs > 0) return { outcome: 'deferred', afterMs };
     return this.#patch({ resource, status, signal: options.signal }, base, 1);
   }
@@ -125,14 +133,16 @@ class PatchingStatusWriter implements StatusWriter {
 
   #remember(uid: string, object: KubeObject): void {
     const at = this.#clock.now();
+    const credit = Math.max(0, this.#creditOf(uid) - 1);
     this.#written.delete(uid);
     this.#written.set(uid, {
       at,
+      credit,
       resourceVersion: object.metadata.resourceVersion,
       status: statusOf(object),
     });
     for (const [oldest, written] of this.#written) {
-      if (at - written.at < this.#intervalMs) return;
+      if (at - written.at < Math.max(rememberedMs, this.#intervalMs)) return;
       this.#written.delete(oldest);
     }
   }
@@ -145,10 +155,18 @@ class PatchingStatusWriter implements StatusWriter {
     return { ...live, metadata: { ...live.metadata, resourceVersion }, status };
   }
 
-  #tooEarlyBy(uid: string): number {
+  #tooEarlyBy(uid: string, intervalMs: number): number {
     const last = this.#written.get(uid);
     if (!last) return 0;
-    return Math.max(0, last.at + this.#intervalMs - this.#clock.now());
+    const missing = Math.max(0, 1 - this.#creditOf(uid)) * urgentRefillMs;
+    return Math.max(missing, last.at + intervalMs - this.#clock.now(), 0);
+  }
+
+  /** Urgent writes that are left now. */
+  #creditOf(uid: string): number {
+    const last = this.#written.get(uid);
+    if (!last) return urgentBurst;
+    return Math.min(urgentBurst, last.credit + (this.#clock.now() - last.at) / urgentRefillMs);
   }
 }
 

@@ -26,7 +26,7 @@ import type { PodReports } from './pod-reports.ts';
 import { addressesOf, livePods, nudge } from './pods.ts';
 import { planScale, type ScalePlan } from './scale.ts';
 import type { SecretFactsCache } from './secret-facts.ts';
-import { type Handled, isUrgent, statusOf } from './status.ts';
+import { type Handled, patienceOf, statusOf } from './status.ts';
 import { claimsOf, growReplicaClaims, heldVolumes, sharedClaimSize, volumeState } from './volumes.ts';
 import { liveStatefulSet, liveWorkload, workloadState } from './workload.ts';
 
@@ -292,7 +292,7 @@ export class Reconciler {
     const before = object.status ?? {};
     const status = statusOf(seen, handledIn(seen), clock.wallTime());
     const outcome = await statusWriter.write(mailRelays, live, status, {
-      urgent: isUrgent(before, status),
+      minIntervalMs: patienceOf(before, status),
     });
     if (outcome.outcome === 'written') {
       caches.relays.observe(outcome.object);

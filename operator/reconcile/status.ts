@@ -91,30 +91,40 @@ function handledPart(
   { resendAt, reconcileAt }: Handled,
   before: MailRelayStatus,
 ): Pick<MailRelayStatus, 'lastHandledResendAt' | 'lastHandledReconcileAt'> {
-  const resend = resendAt?.slice(0, longestRequest) ?? before.lastHandledResendAt;
-  const reconcile = reconcileAt?.slice(0, longestRequest) ?? before.lastHandledReconcileAt;
+  const resend = resendAt?.slice(0, longestRequest).toWellFormed() ?? before.lastHandledResendAt;
+  const reconcile = reconcileAt?.slice(0, longestRequest).toWellFormed() ?? before.lastHandledReconcileAt;
   return {
     ...(resend !== undefined && { lastHandledResendAt: resend }),
     ...(reconcile !== undefined && { lastHandledReconcileAt: reconcile }),
   };
 }
 
+/** Least time after the last write for a change of counts, and for one of words and ages alone, ms. */
+const COUNTS_MS = 10_000;
+const WORDS_MS = 60_000;
+
 /**
- * Must it be written at once? Conditions, providers, replicas and the loaded
- * configuration: yes. Counts and ages alone may wait for the next interval.
+ * How long after the last write this one may have to wait, ms. What is so (conditions, states, replicas, the loaded
+ * configuration) is written at once; why it is so, in words, may be other words at every look: a provider that puts a
+ * number of its own into each reply must not cost a write each time.
  */
-export function isUrgent(before: MailRelayStatus | undefined, after: MailRelayStatus): boolean {
-  return !isDeepStrictEqual(urgentPart(before ?? {}), urgentPart(after));
+export function patienceOf(before: MailRelayStatus | undefined, after: MailRelayStatus): number {
+  if (!isDeepStrictEqual(factsOf(before ?? {}), factsOf(after))) return 0;
+  return isDeepStrictEqual(countsOf(before?.queue), countsOf(after.queue)) ? WORDS_MS : COUNTS_MS;
 }
 
 /** Compared as a value: the API server gives keys back in another order. */
-function urgentPart(status: MailRelayStatus): unknown {
-  const { queue: _queue, conditions = [], ...rest } = status;
-  const stable = conditions.map(({ type, status: is, reason, observedGeneration }) => [
-    type,
-    is,
-    reason,
-    observedGeneration,
+function factsOf(status: MailRelayStatus): unknown {
+  const { queue: _queue, conditions = [], providers = [], ...rest } = status;
+  const is = conditions.map(condition => [
+    condition.type,
+    condition.status,
+    condition.reason,
+    condition.observedGeneration,
   ]);
-  return [rest, stable];
+  return [rest, is, providers.map(({ name, state }) => [name, state])];
+}
+
+function countsOf({ oldestFailedSeconds: _age, ...counts }: QueueStatus = {}): unknown {
+  return counts;
 }

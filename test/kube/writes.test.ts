@@ -338,10 +338,24 @@ describe('writing to a real API server', () => {
         outcome: 'deferred',
         afterMs: 600,
       });
-      const urgent = await writer.write(deployments, live, { replicas: 2 }, { urgent: true });
+      const urgent = await writer.write(deployments, live, { replicas: 2 }, { minIntervalMs: 0 });
       assert.equal(urgent.outcome, 'written');
       clock.stall(1_000);
       assert.equal((await writer.write(deployments, live, { replicas: 3 })).outcome, 'written');
+      const patient = await writer.write(deployments, live, { replicas: 4 }, { minIntervalMs: 60_000 });
+      assert.deepEqual(patient, { outcome: 'deferred', afterMs: 60_000 });
+    });
+
+    test('slows down what is urgent again and again', async () => {
+      const { live, writer } = await setUp('status-flapping');
+      let written = 0;
+      for (let step = 0; step < 600; step++) {
+        const wish = { replicas: step % 2 };
+        const { outcome } = await writer.write(deployments, live, wish, { minIntervalMs: 0 });
+        if (outcome === 'written') written++;
+        clock.stall(100);
+      }
+      assert.ok(written >= 30 && written <= 41, `${written} writes in a minute`);
     });
 
     test('looks again on a conflict and removes what is no longer said', async () => {

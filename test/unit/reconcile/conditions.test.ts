@@ -5,7 +5,7 @@ import { type Condition, findCondition } from '../../../operator/kube/conditions
 import { conditionsOf } from '../../../operator/reconcile/conditions.ts';
 import type { Observation } from '../../../operator/reconcile/observation.ts';
 import { providerStatuses } from '../../../operator/reconcile/provider-status.ts';
-import { isUrgent, statusOf } from '../../../operator/reconcile/status.ts';
+import { patienceOf, statusOf } from '../../../operator/reconcile/status.ts';
 import { threeProvidersSpec } from '../operator-api/relays.ts';
 import { assertConditionRules } from './condition-rules.ts';
 import { available, fingerprint, invalid, observed, podStatus } from './observations.ts';
@@ -363,13 +363,33 @@ describe('conditions', () => {
 });
 
 describe('a status', () => {
-  test('that differs in counts alone is not urgent, whatever the order of its keys', () => {
+  test('that differs in counts or words alone is not urgent, whatever the order of its keys', () => {
     const status = statusOf(observed(), {}, 0);
     const stored = JSON.parse(
       JSON.stringify(Object.fromEntries(Object.entries(status).sort(([a], [b]) => a.localeCompare(b)))),
     );
-    assert.equal(isUrgent({ ...stored, queue: { active: 7 } }, status), false);
-    assert.equal(isUrgent({ ...stored, activeProvider: 'backup' }, status), true);
+    const [primary, ...others] = status.providers ?? [];
+    const [ready, ...rest] = stored.conditions.toReversed();
+    const earlier: readonly (readonly [string, object, number])[] = [
+      ['nothing', {}, 60_000],
+      ['a count', { queue: { ...stored.queue, active: 7 } }, 10_000],
+      ['an age', { queue: { ...stored.queue, oldestFailedSeconds: 7 } }, 60_000],
+      [
+        'the words of a provider',
+        { providers: [{ ...primary, message: '421 id=7', since: 'x' }, ...others] },
+        60_000,
+      ],
+      ['the state of a provider', { providers: [{ ...primary, state: 'Failing' }, ...others] }, 0],
+      [
+        'the words of a condition',
+        { conditions: [...rest.toReversed(), { ...ready, message: 'x' }] },
+        60_000,
+      ],
+      ['the reason of a condition', { conditions: [...rest.toReversed(), { ...ready, reason: 'X' }] }, 0],
+      ['the active provider', { activeProvider: 'backup' }, 0],
+    ];
+    for (const [what, was, wanted] of earlier)
+      assert.equal(patienceOf({ ...stored, ...was }, status), wanted, what);
   });
 
   test('counts the pods that have loaded the configuration', () => {
