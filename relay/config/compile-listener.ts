@@ -5,7 +5,12 @@
  */
 import { createSecureContext } from 'node:tls';
 import type { Credentials, ListenerConfig } from './config.ts';
-import { type CredentialDocument, credentialProblems, resolveCredentials } from './credentials.ts';
+import {
+  type CredentialDocument,
+  credentialKeys,
+  credentialProblems,
+  resolveCredentials,
+} from './credentials.ts';
 import type { Findings } from './findings.ts';
 import { defaultNetworks, isTooWide, loopbackNetworks, withPrefix } from './networks.ts';
 import type { ConfigDocument } from './schema.ts';
@@ -69,26 +74,34 @@ function allowedNetworks(document: ConfigDocument, requireAuth: boolean, finding
   if (requireAuth) return networks;
   for (const [index, network] of networks.entries()) {
     if (!isTooWide(network)) continue;
-    findings.problems.push(
-      `listener.allowedNetworks[${index}]: ${JSON.stringify(network)} must be /8 or narrower (IPv4) or /16 or narrower (IPv6), unless listener.auth.required is true: this would be an open relay`,
-    );
+    findings.problems.push({
+      keys: [`listener.allowedNetworks[${index}]`, 'security.allowLocalOnly', ...whetherRequired],
+      sentence: `listener.allowedNetworks[${index}]: ${JSON.stringify(network)} must be /8 or narrower (IPv4) or /16 or narrower (IPv6), unless listener.auth.required is true: this would be an open relay`,
+    });
   }
   return networks;
 }
+
+/** The keys that say whether authentication is required. */
+const whetherRequired = ['listener.auth.required', 'security.requireAuth'];
 
 function checkAuth(document: ConfigDocument, requireAuth: boolean, findings: Findings): void {
   const { auth, tls } = document.listener;
   const anyAccount = writtenAccounts(document).length > 0;
   const offered = tls !== undefined || auth.allowClearText;
   if (requireAuth && !anyAccount) {
-    findings.problems.push(
-      'listener.auth.accounts: must list at least one account (or defaultUsername and defaultPassword must be given), since authentication is required',
-    );
+    findings.problems.push({
+      keys: ['listener.auth.accounts', 'defaultUsername', 'defaultPassword', ...whetherRequired],
+      sentence:
+        'listener.auth.accounts: must list at least one account (or defaultUsername and defaultPassword must be given), since authentication is required',
+    });
   }
   if (requireAuth && !offered) {
-    findings.problems.push(
-      'listener.tls: must be given, since authentication is required and offered only under TLS (or listener.auth.allowClearText must be true)',
-    );
+    findings.problems.push({
+      keys: ['listener.tls', 'listener.auth.allowClearText', ...whetherRequired],
+      sentence:
+        'listener.tls: must be given, since authentication is required and offered only under TLS (or listener.auth.allowClearText must be true)',
+    });
   }
   if (!requireAuth && anyAccount && !offered) {
     findings.warnings.push(
@@ -140,8 +153,14 @@ function compileAccount(
   if (problems.length > 0) return undefined;
   const login = resolveCredentials(account, path, sources);
   if (login.kind === 'given') return login.credentials;
-  if (login.kind === 'none') findings.problems.push(`${path('username')}: must be given`);
-  else findings.warnings.push(`${login.reason}: this account cannot authenticate`);
+  if (login.kind === 'none') {
+    findings.problems.push({
+      keys: credentialKeys.map(path),
+      sentence: `${path('username')}: must be given`,
+    });
+  }
+  if (login.kind === 'unavailable')
+    findings.warnings.push(`${login.reason}: this account cannot authenticate`);
   return undefined;
 }
 

@@ -59,7 +59,10 @@ function oldForm(document: ConfigDocument, findings: Findings, overruled: boolea
     return undefined;
   }
   if (port === undefined) {
-    findings.problems.push('forwardPort: must be given: a whole number from 1 to 65535');
+    findings.problems.push({
+      keys: ['forwardPort', 'forwardHost', 'forwardProviders'],
+      sentence: 'forwardPort: must be given: a whole number from 1 to 65535',
+    });
     return undefined;
   }
   const { forwardUsername: username, forwardPassword: password, forwardSSL: ssl } = document;

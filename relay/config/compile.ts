@@ -1,34 +1,33 @@
 /**
  * config.json → RelayConfig: validates, fills in defaults, converts units,
  * fetches credentials, and names every mistake at once. A function of the
- * text and of `sources`; throws nothing but ConfigError.
+ * file and of `sources`; throws nothing but ConfigError.
  */
 import { compileListener } from './compile-listener.ts';
 import { compileProviders } from './compile-providers.ts';
 import type { RelayConfig, ReplyRule, ResendConfig, RetryConfig } from './config.ts';
-import type { Findings } from './findings.ts';
+import type { Findings, Problem } from './findings.ts';
 import { credentialsFingerprintOf, fingerprintOfValue, secretsIn } from './fingerprint.ts';
 import { ConfigError, problemsOf } from './problems.ts';
-import { type Json, type JsonObject, readConfigText } from './read.ts';
+import type { Json, JsonObject } from './read.ts';
+import { repair } from './repair.ts';
 import { type ConfigDocument, configSchema } from './schema.ts';
 import { type RecordedSources, recorded, type Sources } from './sources.ts';
 import { unknownKeyWarnings } from './unknown-keys.ts';
 
-/** Text of config.json → what the relay runs by. @throws ConfigError */
-export function compileText(text: string, sources: Sources): RelayConfig {
-  return compile(readConfigText(text), sources);
-}
-
-/** The same from a value that has been read. @throws ConfigError */
+/** config.json as it was read → what the relay runs by. @throws ConfigError */
 export function compile(file: Json, sources: Sources): RelayConfig {
-  const document = validate(file);
+  const parsed = configSchema.safeParse(file);
+  if (!parsed.success) {
+    const alone = problemsOf(configSchema, file, parsed.error);
+    throw new ConfigError([...alone, ...problemsTogether(file, sources)]);
+  }
+  const document = parsed.data;
   const findings: Findings = { problems: [], warnings: unknownKeyWarnings(file as JsonObject) };
   const outside = recorded(sources);
-  const providers = compileProviders(document, outside, findings);
-  const listener = compileListener(document, outside, findings);
+  const { providers, listener } = compileParts(document, outside, findings);
+  if (findings.problems.length > 0) throw new ConfigError(findings.problems.map(({ sentence }) => sentence));
   const forwarding = document.forwardSMTP ?? true;
-  checkTogether(document, findings);
-  if (findings.problems.length > 0) throw new ConfigError(findings.problems);
   warnUnusable(providers, findings);
   return {
     forwarding,
@@ -55,23 +54,40 @@ export function compile(file: Json, sources: Sources): RelayConfig {
   };
 }
 
-/** Schema only, nothing fetched: what the operator checks before it writes. @throws ConfigError */
-export function validate(file: Json): ConfigDocument {
-  const parsed = configSchema.safeParse(file);
-  if (!parsed.success) throw new ConfigError(problemsOf(configSchema, file, parsed.error));
-  return parsed.data;
+type Parts = Pick<RelayConfig, 'providers' | 'listener'>;
+
+/** What is more than one key's own affair. Mistakes go to `findings`; the result then means nothing. */
+function compileParts(document: ConfigDocument, sources: Sources, findings: Findings): Parts {
+  const providers = compileProviders(document, sources, findings);
+  const listener = compileListener(document, sources, findings);
+  checkTogether(document, findings);
+  return { providers, listener };
+}
+
+/** Of a file with wrong values: the mistakes that the others make together, as far as that can be told. */
+function problemsTogether(file: Json, sources: Sources): string[] {
+  const repaired = repair(configSchema, file);
+  if (repaired === undefined) return [];
+  const findings: Findings = { problems: [], warnings: [] };
+  compileParts(repaired.document, sources, findings);
+  const certain = ({ keys }: Problem) => !keys.some(repaired.isMadeUp);
+  return findings.problems.filter(certain).map(({ sentence }) => sentence);
 }
 
 function checkTogether(document: ConfigDocument, findings: Findings): void {
   const noProvider = (document.forwardProviders ?? []).length === 0 && !document.forwardHost;
   if (noProvider && document.forwardSMTP !== false) {
-    findings.problems.push('forwardProviders: must list at least one provider, or forwardSMTP must be false');
+    findings.problems.push({
+      keys: ['forwardProviders', 'forwardHost', 'forwardSMTP'],
+      sentence: 'forwardProviders: must list at least one provider, or forwardSMTP must be false',
+    });
   }
   const { initialDelaySeconds, maxDelaySeconds } = document.resend;
   if (maxDelaySeconds < initialDelaySeconds) {
-    findings.problems.push(
-      `resend.maxDelaySeconds: ${maxDelaySeconds} must be at least resend.initialDelaySeconds, which is ${initialDelaySeconds}`,
-    );
+    findings.problems.push({
+      keys: ['resend.maxDelaySeconds', 'resend.initialDelaySeconds'],
+      sentence: `resend.maxDelaySeconds: ${maxDelaySeconds} must be at least resend.initialDelaySeconds, which is ${initialDelaySeconds}`,
+    });
   }
   checkPorts(document, findings);
 }
@@ -86,7 +102,10 @@ function checkPorts(document: ConfigDocument, findings: Findings): void {
   for (const [key, port] of ports) {
     const other = users.get(port);
     if (port !== 0 && other !== undefined) {
-      findings.problems.push(`${key}: ${port} must differ from ${other}`);
+      findings.problems.push({
+        keys: [key, other, 'enableHealthCheck'],
+        sentence: `${key}: ${port} must differ from ${other}`,
+      });
     }
     users.set(port, key);
   }

@@ -5,6 +5,7 @@
  * unavailable, so that one lost Secret never stops the rest.
  */
 import type { Credentials } from './config.ts';
+import type { Problem } from './findings.ts';
 import { environmentReference } from './fingerprint.ts';
 import type { Sources } from './sources.ts';
 
@@ -27,28 +28,38 @@ export type ResolvedCredentials =
 /** Passwords are short; a file beyond this is not one. */
 const maxSecretFileBytes = 16_384;
 
-/** One sentence per rule that the four keys break together. */
+export const credentialKeys: readonly CredentialKey[] = [
+  'username',
+  'usernameFile',
+  'password',
+  'passwordFile',
+];
+
+/** One per rule that the four keys break together. */
 export function credentialProblems(
   document: CredentialDocument,
   path: (key: CredentialKey) => string,
-): string[] {
-  const problems: string[] = [];
+): Problem[] {
   const has = (key: CredentialKey) => document[key] !== undefined && document[key] !== '';
-  if (has('username') && has('usernameFile')) {
-    problems.push(`${path('usernameFile')}: must not be given together with ${path('username')}`);
-  }
-  if (has('password') && has('passwordFile')) {
-    problems.push(`${path('passwordFile')}: must not be given together with ${path('password')}`);
-  }
-  const name = has('username') || has('usernameFile');
-  const secret = has('password') || has('passwordFile');
-  if (name && !secret) {
-    problems.push(`${path('password')}: must be given, since there is a user name (or neither of them)`);
-  }
-  if (secret && !name) {
-    problems.push(`${path('username')}: must be given, since there is a password (or neither of them)`);
-  }
-  return problems;
+  const [name, secret] = [has('username') || has('usernameFile'), has('password') || has('passwordFile')];
+  const rules: readonly (readonly [broken: boolean, key: CredentialKey, must: string])[] = [
+    [
+      has('username') && has('usernameFile'),
+      'usernameFile',
+      `must not be given together with ${path('username')}`,
+    ],
+    [
+      has('password') && has('passwordFile'),
+      'passwordFile',
+      `must not be given together with ${path('password')}`,
+    ],
+    [name && !secret, 'password', 'must be given, since there is a user name (or neither of them)'],
+    [secret && !name, 'username', 'must be given, since there is a password (or neither of them)'],
+  ];
+  const keys = credentialKeys.map(path);
+  return rules
+    .filter(([broken]) => broken)
+    .map(([, key, must]) => ({ keys, sentence: `${path(key)}: ${must}` }));
 }
 
 /** Fetches the values. Call it only on a document without credentialProblems. */

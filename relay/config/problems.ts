@@ -58,10 +58,15 @@ function sentences(
 
 function unknownKey(schema: z.ZodType, path: Path, key: string): [path: string, sentence: string] {
   const full = keyPath([...path, key]);
-  const known = knownKeys(schemaAt(schema, path));
-  const near = nearest(key, known);
-  const hint = near === undefined ? `must be one of ${known.join(', ')}` : `did you mean ${near}?`;
+  const near = nearestKnown(schema, path, key);
+  const known = knownKeys(schemaAt(schema, path)).join(', ');
+  const hint = near === undefined ? `must be one of ${known}` : `did you mean ${near}?`;
   return [full, `${full}: is not a known key: ${hint}`];
+}
+
+/** The key of the group at `path` that an unknown one there was probably meant to be. */
+export function nearestKnown(schema: z.ZodType, path: Path, key: string): string | undefined {
+  return nearest(key, knownKeys(schemaAt(schema, path)));
 }
 
 /** The value and a space, or nothing where it must not be shown. */
@@ -110,7 +115,8 @@ export function unwrapped(schema: z.ZodType): z.ZodType {
   return inner as z.ZodType;
 }
 
-function schemaAt(schema: z.ZodType, path: Path): z.ZodType | undefined {
+/** The schema of what stands at `path`; undefined where there is none. */
+export function schemaAt(schema: z.ZodType, path: Path): z.ZodType | undefined {
   let at: z.ZodType | undefined = schema;
   for (const step of path) {
     const inner: z.ZodType | undefined = at === undefined ? undefined : unwrapped(at);
@@ -121,7 +127,8 @@ function schemaAt(schema: z.ZodType, path: Path): z.ZodType | undefined {
   return at;
 }
 
-function valueAt(input: unknown, path: Path): unknown {
+/** What stands at `path`. */
+export function valueAt(input: unknown, path: Path): unknown {
   let at: unknown = input;
   for (const step of path) {
     if (at === null || typeof at !== 'object') return undefined;

@@ -33,9 +33,10 @@ function givenNames(providers: readonly Nameable[], findings: Findings): Set<str
     const earlier = first.get(name);
     if (earlier === undefined) first.set(name, index);
     else {
-      findings.problems.push(
-        `forwardProviders[${index}].name: ${JSON.stringify(name)} must be unique: forwardProviders[${earlier}] has it too`,
-      );
+      findings.problems.push({
+        keys: [`forwardProviders[${index}].name`, `forwardProviders[${earlier}].name`],
+        sentence: `forwardProviders[${index}].name: ${JSON.stringify(name)} must be unique: forwardProviders[${earlier}] has it too`,
+      });
     }
   }
   return new Set(first.keys());

@@ -9,11 +9,11 @@
  */
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { compileText } from './compile.ts';
+import { compile } from './compile.ts';
 import type { RelayConfig } from './config.ts';
 import { watchDirectories } from './directories.ts';
 import { ConfigError } from './problems.ts';
-import { decodeConfig, maxConfigBytes } from './read.ts';
+import { decodeConfig, type Json, maxConfigBytes, readConfigText } from './read.ts';
 import { keepRestartOnly } from './restart.ts';
 import { diskSources, type Sources } from './sources.ts';
 
@@ -54,7 +54,9 @@ export async function openConfig(options: OpenConfigOptions): Promise<LiveConfig
   const path = resolve(options.path);
   const files = new Set<string>();
   const sources = remembering(diskSources(dirname(path), options.env), files);
-  let current = load(path, sources);
+  // By the path as it was given, so that messages are those of `check`.
+  const loadNow = () => load(options.path, sources);
+  let current = loadNow();
   let problems: readonly string[] = [];
   report.loaded(current);
 
@@ -69,7 +71,7 @@ export async function openConfig(options: OpenConfigOptions): Promise<LiveConfig
   const attempt = (always: boolean): boolean => {
     try {
       files.clear();
-      const next = keepRestartOnly(current, load(path, sources));
+      const next = keepRestartOnly(current, loadNow());
       const changed = !isSame(current, next);
       if (changed) options.onChange(next);
       current = next;
@@ -101,7 +103,21 @@ export function loadConfig(path: string, env: Readonly<Record<string, string | u
 }
 
 function load(path: string, sources: Sources): RelayConfig {
-  return compileText(decodeConfig(readBytes(path)), sources);
+  return compile(readJson(path), sources);
+}
+
+/** The value in the file. @throws ConfigError that names file, line and column. */
+export function readJson(path: string): Json {
+  const bytes = readBytes(path);
+  try {
+    return readConfigText(decodeConfig(bytes));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError(
+      error.problems.map(problem => `${path}: ${problem}`),
+      error,
+    );
+  }
 }
 
 function readBytes(path: string): Uint8Array {

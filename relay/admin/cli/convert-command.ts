@@ -1,8 +1,7 @@
 /** `mailrelay convert`: prints the manifests that say what a config.json says. */
-import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError } from 'commander';
-import { decodeConfig, type JsonObject, readConfigText } from '../../config/read.ts';
-import { loadConfig } from '../../config/watch.ts';
+import type { JsonObject } from '../../config/read.ts';
+import { loadConfig, readJson } from '../../config/watch.ts';
 import { convert } from '../convert.ts';
 import { defaultConfig } from './address.ts';
 import type { Terminal } from './terminal.ts';
@@ -25,7 +24,7 @@ export function convertCommand(program: Command, terminal: Terminal): void {
       // Loaded here alone: a running relay has no use for it and would carry its 9 MB.
       const { stringify } = await import('yaml');
       const config = loadConfig(path, terminal.env);
-      const file = readConfigText(decodeConfig(readFileSync(path))) as JsonObject;
+      const file = readJson(path) as JsonObject;
       const { manifests, warnings } = convert({ file, config }, target);
       for (const warning of warnings) terminal.stderr.write(`warning: ${warning}\n`);
       // Line width 0: a wrapped certificate or address would still be right, but hard to compare.

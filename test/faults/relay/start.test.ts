@@ -89,7 +89,6 @@ test('a directory whose owner was killed is taken over at once', async t => {
 
 const host = 'mail.example.com';
 
-/** A mistake in one value is told before what values say together is looked at. */
 const MISTAKES: Readonly<
   Record<string, readonly [config: Record<string, unknown>, keys: readonly string[]]>
 > = {
@@ -103,6 +102,28 @@ const MISTAKES: Readonly<
       retry: { attempts: 0 },
     },
     ['forwardProviders[0].port', 'forwardProviders[1].pasword', 'healthCheckPort', 'retry.attempts'],
+  ],
+  'single values and in what the others say together': [
+    {
+      forwardProviders: [
+        { host, port: 99_999, username: 'someone' },
+        { host, port: 587, name: 'twice' },
+        { host, port: 588, name: 'twice', passwrd: 'x' },
+      ],
+      adminPort: 'high',
+      resend: { initialDelaySeconds: 100, maxDelaySeconds: 10 },
+      listener: { auth: { required: true } },
+    },
+    [
+      'forwardProviders[0].port',
+      'forwardProviders[2].passwrd',
+      'adminPort',
+      'forwardProviders[2].name',
+      'forwardProviders[0].password',
+      'listener.auth.accounts',
+      'listener.tls',
+      'resend.maxDelaySeconds',
+    ],
   ],
   'values that do not go together': [
     {
@@ -138,7 +159,8 @@ test('a configuration that is no JSON ends with 2 and says where', async t => {
   await writeFile(relay.configPath, '{\n  "forwardProviders": [\n');
   const run = relay.spawn();
   assert.equal((await run.ended()).code, 2);
-  assert.match(run.stderr, /^line 3, column \d+: /);
+  assert.match(run.stderr, /^.*config\.json: line 3, column 1: a closing \] must stand here$/m);
+  assert.equal(lines(run).length, 1);
 });
 
 test('a configuration file that is not there ends with 2 and names it', async t => {

@@ -168,6 +168,71 @@ describe('values that are not allowed', () => {
     );
   });
 
+  test('are named together with what the other values say together', () => {
+    const file = {
+      forwardProviders: [
+        { host: 'a', port: 0, username: 'u' },
+        { host: 'b', port: 25, name: 'x' },
+        { host: 'c', port: 25, name: 'x' },
+        'd',
+      ],
+      resend: { initialDelaySeconds: 100, maxDelaySeconds: 10, jitter: 7 },
+      smtpPort: 8026,
+      listener: {
+        allowedNetworks: ['10.0.0.0/33', '0.0.0.0/0'],
+        auth: { accounts: [{ username: 'u' }, {}] },
+      },
+    };
+    assert.deepEqual(
+      refused(file).map(problem => problem.split(':')[0]),
+      [
+        'forwardProviders[0].port',
+        'forwardProviders[3]',
+        'resend.jitter',
+        'listener.allowedNetworks[0]',
+        'forwardProviders[2].name',
+        'forwardProviders[0].password',
+        'listener.allowedNetworks[1]',
+        'listener.auth.accounts[0].password',
+        'listener.auth.accounts[1].username',
+        'resend.maxDelaySeconds',
+        'adminPort',
+      ],
+    );
+  });
+
+  for (const [what, file] of [
+    ['a user name that is no text', one({ username: 5, password: 'p' })],
+    ['a password whose key is misspelt', one({ username: 'u', pasword: 'p' })],
+    ['a password file whose key is misspelt', one({ username: 'u', paswordFile: 'p' })],
+    [
+      'a delay that is no number',
+      one({}, { resend: { initialDelaySeconds: 7200, maxDelaySeconds: 'long' } }),
+    ],
+    ['a port that is no number', one({}, { healthCheckPort: 'high', smtpPort: 8025 })],
+    ['providers that are no list', { forwardProviders: 'none' }],
+    ['a switch that is no switch', { forwardSMTP: 'no' }],
+    [
+      'accounts that are no list',
+      one({}, { listener: { auth: { required: true, allowClearText: true, accounts: 1 } } }),
+    ],
+    [
+      'a certificate whose key is misspelt',
+      one(
+        {},
+        { defaultUsername: 'u', defaultPassword: 'p', listener: { auth: { required: true }, tsl: {} } },
+      ),
+    ],
+    [
+      'a group that is no group',
+      one({}, { defaultUsername: 'u', defaultPassword: 'p', listener: { auth: 'required' } }),
+    ],
+  ] as const) {
+    test(`are named alone where the rest cannot be told: ${what}`, () => {
+      assert.equal(refused(file).length, 1, refused(file).join('; '));
+    });
+  }
+
   test('are never shown when they are secrets or user names', () => {
     const problems = refused(
       one(

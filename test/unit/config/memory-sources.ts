@@ -1,8 +1,9 @@
 /** Sources for compiling that live in memory, and the shortest way to compile text or to be refused. */
 import assert from 'node:assert/strict';
-import { compileText } from '../../../relay/config/compile.ts';
+import { compile } from '../../../relay/config/compile.ts';
 import type { RelayConfig } from '../../../relay/config/config.ts';
 import { ConfigError } from '../../../relay/config/problems.ts';
+import { readConfigText } from '../../../relay/config/read.ts';
 import type { Sources } from '../../../relay/config/sources.ts';
 
 export interface Outside {
@@ -28,7 +29,7 @@ export function sources({ files = {}, env = {}, key = 'a key' }: Outside = {}): 
 }
 
 export function compiled(file: unknown, outside?: Outside): RelayConfig {
-  return compileText(typeof file === 'string' ? file : JSON.stringify(file), sources(outside));
+  return compile(readConfigText(typeof file === 'string' ? file : JSON.stringify(file)), sources(outside));
 }
 
 /** The problems with which it is refused; fails when it is accepted. */

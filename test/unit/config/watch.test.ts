@@ -267,6 +267,26 @@ describe('a change with a mistake', () => {
     assert.equal(loaded.length, 2, 'that it is good again is reported');
   });
 
+  for (const [what, text] of [
+    ['in JSON', '{\n  "forwardProviders": [\n    {"host": "a" "port": 25}\n  ]\n}'],
+    ['in its end', '{"forwardProviders": ['],
+    ['in its encoding', Buffer.from([0x7b, 0xff, 0x7d])],
+    ['in values', JSON.stringify({ forwardProviders: [{ host: 'a', port: 0, username: 'u' }] })],
+  ] as const) {
+    test(`${what} is told by a reload in the words of a first look, naming the file or the key`, async t => {
+      const path = join(scratch(t), 'config.json');
+      write(path, one({ host: 'a' }));
+      const { live, rejected } = await follow(t, path);
+      writeFileSync(path, text);
+      assert.equal(await live.reload(), false);
+      const [problems] = rejected;
+      assert.throws(() => loadConfig(path, {}), { name: 'ConfigError', problems });
+      for (const problem of problems!) {
+        assert.ok(problem.startsWith(`${path}: `) || problem.startsWith('forwardProviders[0].'), problem);
+      }
+    });
+  }
+
   test('that the relay itself cannot follow counts as refused', async t => {
     const path = join(scratch(t), 'config.json');
     write(path, one({ host: 'a' }));
