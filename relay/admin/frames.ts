@@ -16,7 +16,7 @@ const lineEnd = Buffer.from('\n');
 /** One message as it goes out. `size` in the header must be what the body yields. */
 export async function* frame(
   header: Readonly<Record<string, unknown>> & { readonly size: number },
-  body: AsyncIterable<Buffer>,
+  body: AsyncIterable<Buffer> | Iterable<Buffer>,
 ): AsyncGenerator<Buffer> {
   yield Buffer.from(`${JSON.stringify(header)}\n`);
   let size = 0;

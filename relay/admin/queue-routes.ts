@@ -11,6 +11,7 @@ import { isMessageId, readQuery, readSelection } from './filter.ts';
 import { frame, framesType, readFrames } from './frames.ts';
 import type { Exchange, Route } from './http.ts';
 import { HttpError, UnforeseenError } from './http-error.ts';
+import { measured } from './measured.ts';
 import { messageJson, readAdoptable } from './message-json.ts';
 import type { AdminOperations, QueueOperation, QueueStore } from './view.ts';
 
@@ -70,10 +71,10 @@ async function show(exchange: Exchange, queue: QueueStore): Promise<void> {
   answerJson(exchange, messageJson(await find(exchange.id, queue)));
 }
 
+/** In chunks: only the end of a file that people may have edited says how long it is. */
 async function showBody(exchange: Exchange, queue: QueueStore): Promise<void> {
-  const { id, size } = await find(exchange.id, queue);
+  const { id } = await find(exchange.id, queue);
   exchange.response.setHeader('Content-Type', 'message/rfc822');
-  exchange.response.setHeader('Content-Length', size);
   await answerStream(exchange, queue.read(id));
 }
 
@@ -94,8 +95,15 @@ async function exportAll(exchange: Exchange, queue: QueueStore): Promise<void> {
 
 async function* frames(filter: QueueFilter, queue: QueueStore): AsyncGenerator<Buffer> {
   for await (const message of chosen(filter, queue)) {
-    yield* frame({ ...messageJson(message) }, queue.read(message.id));
+    const body = await measured(() => queue.read(message.id)).catch(absent);
+    if (body !== undefined) yield* frame({ ...messageJson(message), size: body.size }, body.chunks);
   }
+}
+
+/** Sent or deleted since it was listed, or its body is missing: nothing to export, and no harm to the others. */
+function absent(error: unknown): undefined {
+  if (error instanceof SpoolError && error.kind === 'not-found') return undefined;
+  throw error;
 }
 
 /** Every chosen message, a page at a time. */

@@ -47,6 +47,23 @@ describe('forwardSMTP', { concurrency: true }, () => {
 });
 
 describe('resends', { concurrency: true }, () => {
+  test('carry the file in emails/failed as it is: shown whole and sent as edited', () =>
+    withRelay({ providers: [{ script: { mail: '451 4.3.0 later' } }] }, async relay => {
+      const id = await relay.send();
+      await relay.roundEnd(id);
+      const edited = `Subject: edited\n\n${'by hand\n'.repeat(50_000)}`;
+      await writeFile(join(relay.directory, 'emails', 'failed', `${id}.eml`), edited);
+      const { host, port } = relay.relay.endpoints.admin;
+      const shown = await fetch(`http://${host}:${port}/v1/queue/${id}/body`);
+      const canonical = edited.replaceAll('\n', '\r\n');
+      assert.equal(await shown.text(), canonical);
+      relay.provider().follow({});
+      assert.equal(await relay.relay.queue.resend({ ids: [id] }), 1);
+      relay.relay.parts.delivery.look();
+      await relay.until('recipient-delivered');
+      assert.equal(relay.provider().messages[0]?.body.toString(), canonical);
+    }));
+
   test('come after 1, 2, 4 minutes, ±20 %, and end with delivery', () =>
     withRelay({ providers: [{ script: { mail: '451 4.3.0 later' } }] }, async relay => {
       const id = await relay.send();
