@@ -1,7 +1,7 @@
 /**
  * The operator as users install it: the Helm chart of the working tree with the
- * image of the working tree. Installed once for all files of a run; what is
- * already as it should be is left alone.
+ * image of the working tree, where the Prometheus operator's kinds are. Installed
+ * once for all files of a run; what is already as it should be is left alone.
  */
 import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import type { Cluster } from '../cluster/cluster.ts';
 import { command } from '../cluster/process.ts';
+import { monitoringDefinitions } from '../operator/monitoring.ts';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -24,6 +25,7 @@ export const operatorPod = { namespace: operatorNamespace, pod: `deployment/${op
 
 /** Installs or upgrades to the working tree and waits until the operator works. The result is the image's name. */
 export async function installOperator(cluster: Cluster, extra: readonly string[] = []): Promise<string> {
+  await cluster.apply(monitoringDefinitions);
   const image = await taggedImage(cluster);
   await helmUpgrade(cluster, image, extra);
   return image;

@@ -4,8 +4,9 @@ import { type Cluster, useCluster } from '../cluster/cluster.ts';
 import { installOperator } from './installation.ts';
 import { dashboardQueries, startPrometheus } from './prometheus.ts';
 import { play } from './scene.ts';
+import { credentialSecret } from './upstreams.ts';
 
-describe('a Prometheus that reads relay pods', () => {
+describe('a Prometheus that reads relay pods', { concurrency: 2 }, () => {
   let cluster: Cluster;
   before(async () => {
     cluster = await useCluster();
@@ -61,6 +62,43 @@ describe('a Prometheus that reads relay pods', () => {
         await scene.until('nothing waits any more', async () => (await value(waiting)) === 0);
         await scene.until('the alert ends', async () => !(await fires('MailRelayAllProvidersFailing')()));
         assert.equal(await value(out), 2);
+      } finally {
+        await prometheus.stop();
+      }
+    });
+  });
+
+  test("fires the alerts of the MailRelay's own spec on refused credentials and on mail that gets old, and calms down", async t => {
+    // A message counts as old after half of the time after which it is given up: 30 s.
+    const resend = { initialDelaySeconds: 1, maxDelaySeconds: 3, expireAfterSeconds: 60 };
+    await play(t, cluster, { spec: { resend } }, async scene => {
+      await scene.ready('True', 'Available');
+      const { primary, backup, last } = scene.upstreams;
+      const prometheus = await startPrometheus(cluster, scene.namespace, 'of the MailRelay');
+      try {
+        const has = async (alert: string): Promise<boolean> => (await prometheus.firing()).has(alert);
+        primary.users.set('user-primary', 'second password');
+        await primary.down(); // connections that logged in before end too
+        await primary.up();
+        for (const provider of [backup, last]) provider.follow({ rcpt: '451 4.7.1 greylisted, come again' });
+        await scene.send(2);
+        await scene.until('refused credentials are told', () =>
+          has('MailRelayProviderAuthenticationRefused'),
+        );
+        const refused = await prometheus.query(
+          'ALERTS{alertname="MailRelayProviderAuthenticationRefused",alertstate="firing"}',
+        );
+        assert.deepEqual(
+          refused.map(({ metric }) => [metric['provider'], metric['namespace'], metric['mailrelay']]),
+          [['primary', scene.namespace, 'mail']],
+        );
+        assert.ok(!(await has('MailRelayFailedMailOld')), 'it is too early to call the mail old');
+        await scene.until('old mail is told', () => has('MailRelayFailedMailOld'));
+
+        for (const provider of [backup, last]) provider.follow({});
+        await scene.accounted();
+        await scene.apply(credentialSecret('primary', 'second password'));
+        await scene.until('nothing fires any more', async () => (await prometheus.firing()).size === 0);
       } finally {
         await prometheus.stop();
       }

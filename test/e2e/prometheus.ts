@@ -1,13 +1,14 @@
 /**
  * A real Prometheus beside the cluster that reads relay pods as a ServiceMonitor
- * tells it to, every second, and evaluates the chart's alerts with their waiting
- * times made short.
+ * tells it to, every second, and evaluates alerts with their waiting times made
+ * short: the chart's, or those that the operator made for one MailRelay.
  */
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parse } from 'yaml';
 import type { Cluster } from '../cluster/cluster.ts';
 import { logTail, startService } from '../cluster/process.ts';
 
@@ -24,15 +25,22 @@ export type Prometheus = {
   stop(): Promise<void>;
 };
 
+/** Whose rules are evaluated: those of the chart for all relays, or those in the namespace's PrometheusRules. */
+export type Rules = 'of the chart' | 'of the MailRelay';
+
 /** Starts it for the relays of one namespace; resolves when it answers. */
-export async function startPrometheus(cluster: Cluster, namespace: string): Promise<Prometheus> {
+export async function startPrometheus(
+  cluster: Cluster,
+  namespace: string,
+  rules: Rules = 'of the chart',
+): Promise<Prometheus> {
   const directory = await mkdtemp(join(tmpdir(), 'mailrelay-prometheus-'));
   const port = await freePort();
   const log = join(directory, 'log');
   await mkdir(join(directory, 'rules'));
-  for (const file of await readdir(join(chart, 'alerts'))) {
-    const text = await readFile(join(chart, 'alerts', file), 'utf8');
-    await writeFile(join(directory, 'rules', file), text.replace(/for: \w+/g, 'for: 1s'));
+  for (const groups of rules === 'of the chart' ? await chartRules() : await relayRules(cluster, namespace)) {
+    const text = JSON.stringify({ groups }, (key, value) => (key === 'for' ? '1s' : value));
+    await writeFile(join(directory, 'rules', `${crypto.randomUUID()}.yaml`), text);
   }
   await writeFile(
     join(directory, 'prometheus.yml'),
@@ -64,6 +72,19 @@ export async function startPrometheus(cluster: Cluster, namespace: string): Prom
     return new Set(samples.map(({ metric }) => metric['alertname'] ?? ''));
   };
   return { query, firing, stop };
+}
+
+async function chartRules(): Promise<readonly unknown[]> {
+  const files = await readdir(join(chart, 'alerts'));
+  const texts = await Promise.all(files.map(file => readFile(join(chart, 'alerts', file), 'utf8')));
+  return texts.map(text => parse(text).groups);
+}
+
+async function relayRules(cluster: Cluster, namespace: string): Promise<readonly unknown[]> {
+  const text = await cluster.kubectl(['-n', namespace, 'get', 'prometheusrules', '-o', 'json']);
+  const { items } = JSON.parse(text) as { items: readonly { spec: { groups: unknown } }[] };
+  if (items.length === 0) throw new Error(`no PrometheusRule in ${namespace}`);
+  return items.map(({ spec }) => spec.groups);
 }
 
 type Slices = {
