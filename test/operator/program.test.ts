@@ -12,7 +12,7 @@ import {
 } from '../../operator/resources/kinds.ts';
 import { type Service, startService } from '../cluster/process.ts';
 import { waitUntil } from '../kube/wait-until.ts';
-import { openWatches, operatorWrites } from './audit.ts';
+import { openWatches, operatorWrites, strayWrites, writers } from './audit.ts';
 import { monitoringDefinitions } from './monitoring.ts';
 import { openProvider, Rig } from './rig.ts';
 
@@ -27,13 +27,18 @@ const leases = defineResource<Lease>({
   namespaced: true,
 });
 const lease = { name: 'mailrelay-operator', namespace: 'default' };
+/** Each process is a user of its own, so that the audit log tells them apart. */
+const users = ['first', 'second', 'third', 'steady', 'stalled'].map(name => ({
+  ...{ name, token: `token-of-${name}` },
+  groups: ['system:masters'],
+}));
 const main = join(import.meta.dirname, '../../operator/main.ts');
 
 describe('the operator as a program', () => {
   let rig: Rig;
   let operator: Operator | undefined;
   before(async () => {
-    rig = await Rig.start();
+    rig = await Rig.start({ tokens: users });
   });
   afterEach(async () => {
     if (operator !== undefined) await rig.stopOperator(operator);
@@ -41,12 +46,12 @@ describe('the operator as a program', () => {
   });
   after(() => rig?.stop());
 
-  const startProcess = (name: string): Promise<Service> =>
+  const startProcess = async (name: string): Promise<Service> =>
     startService(
       name,
       [
-        ...[process.execPath, main, '--kubeconfig', rig.server.kubeconfig, '--relay-image', 'relay:1'],
-        ...['--health-host', '127.0.0.1', '--health-port', '0'],
+        ...[process.execPath, main, '--kubeconfig', await rig.server.tokenKubeconfig(`token-of-${name}`)],
+        ...['--relay-image', 'relay:1', '--health-host', '127.0.0.1', '--health-port', '0'],
       ],
       join(rig.server.directory, `${name}.log`),
     );
@@ -90,13 +95,56 @@ describe('the operator as a program', () => {
       /"attempts": 8/.test(data?.['config.json'] ?? ''),
     );
     await standby.stop('SIGTERM');
+    const events = await rig.audit.since(mark);
+    assert.deepEqual(strayWrites(events, lease.name), []);
+    assert.equal(writers(events).length, 3);
     // Two writers would have conflicted or written twice.
-    const configWrites = operatorWrites(await rig.audit.since(mark)).filter(text => /configmaps/.test(text));
+    const configWrites = operatorWrites(events).filter(text => /configmaps/.test(text));
     assert.deepEqual(configWrites, [
       `patch configmaps ${namespace}/mail-config 201`,
       `patch configmaps ${namespace}/mail-config 200`,
       `patch configmaps ${namespace}/mail-config 200`,
     ]);
+  });
+
+  test('writes nothing when it stood still, another has taken over, and it comes back', async () => {
+    const namespace = await rig.namespace('stalled');
+    await rig.createRelay(namespace, openProvider);
+    const mark = await rig.audit.mark();
+    const first = await startProcess('stalled');
+    await isDone(namespace);
+    const firstHolder = await holder();
+    const second = await startProcess('steady');
+    // Somebody edits without a pause, so that whoever believes to lead has something to write at any moment.
+    let isOver = false;
+    const edits = (async (): Promise<void> => {
+      for (let count = 0; !isOver; count += 1) {
+        await rig.patchRelay(namespace, { retry: { attempts: 1 + (count % 10) } });
+        await new Promise(resolve => setTimeout(resolve, 50));
+      }
+    })();
+    const written = async (by: string): Promise<boolean> => writers(await rig.audit.since(mark)).includes(by);
+    try {
+      await waitUntil('the first one writes', () => written('stalled'));
+      first.signal('SIGSTOP');
+      await waitUntil('the other one leads', async () => (await holder()) !== firstHolder, 20_000);
+      await waitUntil('it writes', () => written('steady'));
+      const woken = await rig.audit.mark();
+      first.signal('SIGCONT');
+      // It has been heard of again, and had the time for many writes.
+      await waitUntil('the first one has asked for the lease', async () =>
+        (await rig.audit.since(woken)).some(
+          ({ user, objectRef }) => user.username === 'stalled' && objectRef?.resource === 'leases',
+        ),
+      );
+      await new Promise(resolve => setTimeout(resolve, 2000));
+    } finally {
+      isOver = true;
+      await Promise.all([edits, first.stop(), second.stop()]);
+    }
+    const events = await rig.audit.since(mark);
+    assert.deepEqual(strayWrites(events, lease.name), []);
+    assert.deepEqual(writers(events), ['stalled', 'steady']);
   });
 
   test('goes on by itself when the API server was away', async () => {
