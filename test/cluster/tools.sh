@@ -28,7 +28,7 @@ need() { # PROGRAM PACKAGE: a program of a Debian package
 }
 
 # made NAME MAKER KEY...: prints the directory that `MAKER directory` filled for
-# this KEY, after making it if need be. The newest three of each name are kept.
+# this KEY, after making it if need be. The three of each name that were used last are kept.
 made() {
   local name=$1 maker=$2 key directory unfinished
   shift 2
@@ -50,6 +50,8 @@ made() {
       say "made $name in $SECONDS s"
       find "$cache" -maxdepth 1 -name "$name-*" -type d -printf '%T@ %p\n' | sort -rn | tail -n +4 | cut -d' ' -f2- | xargs -r rm -rf
     ) 9> "$cache/$name.lock"
+  else
+    touch -c "$directory"
   fi
   echo "$directory"
 }

@@ -14,8 +14,17 @@ for program in containerd:containerd runc:runc /usr/lib/cni/bridge:containernetw
   command -v "${program%:*}" > /dev/null || "$here/../../setup/packages.sh" "${program#*:}" >&2
 done
 
-exec 8> "$(dirname "$(dirname "$pause")")/node-$name.lock"
-flock 8
+# One start of a name at a time. Names are mostly used once, so every start removes the locks that nobody holds; a lock
+# that was removed between being opened and being held is no lock, and is taken again.
+cache=$(dirname "$(dirname "$pause")")
+lock=$cache/node-$name.lock
+until [ "$(stat -Lc %i /proc/self/fd/8 2> /dev/null)" = "$(stat -c %i "$lock" 2> /dev/null || echo none)" ]; do
+  exec 8> "$lock"
+  flock 8
+done
+for other in "$cache"/node-*.lock; do
+  [ "$other" = "$lock" ] || flock --nonblock --no-fork "$other" rm "$other" 2> /dev/null || true
+done
 if answers; then exit 0; fi
 "$here/down.sh" "$1" 8>&-
 
