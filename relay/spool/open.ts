@@ -1,5 +1,7 @@
 /** Opens the spool: the store's thread, the watch over the volume, and what users see of both. */
 import { mkdir } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { syncDirectory } from './body-files.ts';
 import { Channel } from './channel.ts';
 import { Disk, volumeOf } from './disk.ts';
 import type { Counters } from './protocol.ts';
@@ -15,13 +17,27 @@ function workerUrl(): URL {
 }
 
 /**
+ * Makes the directory, and sees to it that a loss of power does not take away
+ * its name with everything below. Its own name is synced even where it was
+ * there already: whoever made it may have died before.
+ */
+async function makeDirectory(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true });
+  const highest = dirname(first === undefined ? path : resolve(first));
+  for (let parent = dirname(path); ; parent = dirname(parent)) {
+    await syncDirectory(parent);
+    if (parent.length <= highest.length) return;
+  }
+}
+
+/**
  * Opens or creates the store in a directory and puts it in order. Rejects
  * with SpoolError: owned (another process has it), corrupt (or written by a
  * newer program), disk-full, io.
  */
 export async function openSpool(options: SpoolOptions): Promise<OpenSpool> {
   checkSettings(options);
-  await mkdir(options.directory, { recursive: true });
+  await makeDirectory(resolve(options.directory));
   const volume = await volumeOf(options.directory);
   const disk = new Disk({
     look: () => volumeOf(options.directory),

@@ -51,8 +51,8 @@ const WORK: Record<string, (id: MessageId) => Promise<unknown>> = {
   'remove-of-dead': () => spool.remove({}),
 };
 
-async function flood(): Promise<void> {
-  for (let i = 0; ; i++) {
+async function flood(count = Number.POSITIVE_INFINITY): Promise<void> {
+  for (let i = 0; i < count; i++) {
     const size = i % 50 === 0 ? 600_000 + i : (i * 97) % 9000;
     const id = await put(spool, text(size));
     say(`kept ${id} ${size}`);
@@ -96,6 +96,9 @@ async function fill(): Promise<void> {
 
 if (what === 'flood') {
   await Promise.all([flood(), flood(), flood(), flood()]);
+} else if (what === 'a-while') {
+  await Promise.all([flood(110), flood(110), flood(110)]);
+  await spool.close();
 } else if (what === 'fill') {
   await fill();
   await spool.close();
