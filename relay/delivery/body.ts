@@ -3,6 +3,7 @@
  * When anything goes wrong before, the dot is not sent: what the provider has
  * then is no message. Memory holds one chunk and one slice, whatever the size.
  */
+import { discard } from '../spool/transit.ts';
 import type { Answer, Channel } from './channel.ts';
 import { DotStuffer } from './dot-stuffing.ts';
 import type { Body } from './session.ts';
@@ -31,43 +32,58 @@ export async function sendBody(channel: Channel, body: Body, ms: number): Promis
     channel.write(...stuffer.push(body), stuffer.end());
     return SENT;
   }
-  const source = Buffer.isBuffer(body) ? [body] : body;
-  const interruption = await sendChunks(channel, source, stuffer, ms);
-  if (interruption !== undefined) return interruption;
+  const way: Way = { channel, stuffer, ms };
+  const by = Buffer.isBuffer(body) ? await sendPieces(way, stuffer.push(body)) : await sendChunks(way, body);
+  if (by !== undefined) return 'kind' in by ? by : { kind: 'interrupted', by };
+  const late = await channel.drained(ms);
+  if (late !== undefined) return { kind: 'interrupted', by: late };
   channel.write(stuffer.end());
   return SENT;
 }
 
-async function sendChunks(
-  channel: Channel,
-  source: Iterable<Buffer> | AsyncIterable<Buffer>,
-  stuffer: DotStuffer,
-  ms: number,
-): Promise<BodyResult | undefined> {
+interface Way {
+  readonly channel: Channel;
+  readonly stuffer: DotStuffer;
+  readonly ms: number;
+}
+
+/** What was read from the spool is nobody else's: its memory is given back once it is sent. */
+async function sendChunks(way: Way, source: AsyncIterable<Buffer>): Promise<BodyResult | Answer | undefined> {
   try {
     for await (const chunk of source) {
-      const by = await sendPieces(channel, stuffer.push(chunk), ms);
-      if (by !== undefined) return { kind: 'interrupted', by };
+      const early = await sendPieces(way, way.stuffer.push(chunk), discard);
+      if (early !== undefined) return early;
     }
   } catch (error) {
     return { kind: 'unreadable', error };
   }
-  const by = await channel.drained(ms);
-  return by === undefined ? undefined : { kind: 'interrupted', by };
+  return undefined;
 }
 
 async function sendPieces(
-  channel: Channel,
+  way: Way,
   pieces: readonly Buffer[],
-  ms: number,
+  sent?: (piece: Buffer) => void,
 ): Promise<Answer | undefined> {
   for (const piece of pieces) {
-    for (let start = 0; start < piece.length; start += SLICE) {
-      // Before, not after: while the network takes this slice the next is read.
-      const early = await channel.drained(ms);
-      if (early !== undefined) return early;
-      channel.write(piece.subarray(start, start + SLICE));
-    }
+    const early = await sendPiece(way, piece, sent);
+    if (early !== undefined) return early;
+  }
+  return undefined;
+}
+
+async function sendPiece(
+  { channel, ms }: Way,
+  piece: Buffer,
+  sent: ((piece: Buffer) => void) | undefined,
+): Promise<Answer | undefined> {
+  for (let start = 0; start < piece.length; start += SLICE) {
+    // Before, not after: while the network takes this slice the next is read.
+    const early = await channel.drained(ms);
+    if (early !== undefined) return early;
+    const slice = piece.subarray(start, start + SLICE);
+    if (sent === undefined || start + SLICE < piece.length) channel.write(slice);
+    else channel.lend(slice, () => sent(piece));
   }
   return undefined;
 }

@@ -63,6 +63,14 @@ export class Channel {
     if (pieces.length > 1) socket.uncork();
   }
 
+  /** Writes a piece that takes memory worth having back; `taken`: the network has it. Not called when it does not. */
+  lend(piece: Buffer, taken: () => void): void {
+    if (this.#ended !== undefined) return;
+    this.#socket.write(piece, error => {
+      if (!error) taken();
+    });
+  }
+
   /** The next reply; waits at most `ms`. */
   async next(ms: number): Promise<Answer> {
     const ready = this.#take();

@@ -82,7 +82,7 @@ interface Granted {
 
 export class Round {
   readonly #message: StoredMessage;
-  readonly #body: Buffer | undefined;
+  readonly #claim: Claim;
   readonly #lane: Lane;
   readonly #deps: RoundDeps;
   readonly #ledger: Ledger;
@@ -93,7 +93,7 @@ export class Round {
 
   constructor(claim: Claim, lane: Lane, deps: RoundDeps) {
     this.#message = claim.message;
-    this.#body = claim.body;
+    this.#claim = claim;
     this.#lane = lane;
     this.#deps = deps;
     this.#ledger = new Ledger(claim.message.recipients);
@@ -205,7 +205,7 @@ export class Round {
     const startedAt = this.#deps.now();
     const report = await session.transact(
       { ...this.#envelope(), recipients: step.indexes.map(index => this.#ledger.address(index)) },
-      this.#body ?? this.#deps.read(this.#message.id),
+      this.#claim.body ?? this.#deps.read(this.#message.id, this.#claim),
     );
     grant.release();
     if (report.unanswered && reused && report.failure?.fault === 'lost') return 'stale';

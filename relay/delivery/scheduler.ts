@@ -286,7 +286,7 @@ export class Scheduler {
   #roundDeps(stopping: AbortSignal): RoundDeps {
     const { spool, emit, now, random, settings, providers, bounce } = this.#deps;
     return {
-      read: id => spool.read(id),
+      read: (id, claim) => spool.read(id, claim),
       settle: (id, settlement) => this.#whenRoom(() => spool.settle(id, settlement)),
       bounce: (message, recipients) => this.#whenRoom(() => bounce(message, recipients)),
       emit,

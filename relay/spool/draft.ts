@@ -14,6 +14,7 @@ import {
   type PutOp,
 } from './protocol.ts';
 import { type Arrival, type Draft, SpoolError } from './spool.ts';
+import { discard } from './transit.ts';
 
 /** Chunks of one message under way to the store. */
 const DRAFT_CHUNKS = 4;
@@ -66,6 +67,8 @@ export class ArrivingMessage implements Draft {
   readonly id: MessageId;
   readonly #options: DraftOptions;
   #pending: Buffer[] = [];
+  /** What the first of them was before bytes were taken from it. */
+  #cut: Buffer | undefined;
   #pendingBytes = 0;
   #size = 0;
   #sequence = 0;
@@ -166,8 +169,14 @@ export class ArrivingMessage implements Draft {
       const part = Math.min(first.length, length - filled);
       first.copy(taken, filled, 0, part);
       filled += part;
-      if (part === first.length) this.#pending.shift();
-      else this.#pending[0] = first.subarray(part);
+      if (part === first.length) {
+        this.#pending.shift();
+        discard(this.#cut ?? first);
+        this.#cut = undefined;
+      } else {
+        this.#cut ??= first;
+        this.#pending[0] = first.subarray(part);
+      }
     }
     this.#pendingBytes -= length;
     return taken;

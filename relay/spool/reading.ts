@@ -9,18 +9,30 @@ import { bodyPath } from './body-files.ts';
 import { canonicalLines } from './canonical.ts';
 import type { Channel } from './channel.ts';
 import type { MessageId } from './message.ts';
-import { CHUNK_BYTES, IN_DATABASE, NOWHERE, type Row } from './protocol.ts';
-import { SpoolError } from './spool.ts';
+import { CHUNK_BYTES, IN_DATABASE, IN_FAILED, NOWHERE, type Place, type Row } from './protocol.ts';
+import { type Claim, SpoolError } from './spool.ts';
 
 /** Half a chunk, because repairing line ends may double it. */
 const FILE_BYTES = CHUNK_BYTES / 2;
 const LEAST_READ_BYTES = 4096;
 
-/** Throws SpoolError 'not-found' when there is no such message, or its body was taken away. */
-export async function* readBody(directory: string, channel: Channel, id: MessageId): AsyncIterable<Buffer> {
+/**
+ * Throws SpoolError 'not-found' when there is no such message, or its body was
+ * taken away. A claim that knows of the file spares the question to the store:
+ * a resend waits for the disk alone, not for the next commit.
+ */
+export async function* readBody(
+  directory: string,
+  channel: Channel,
+  { id, claim }: { readonly id: MessageId; readonly claim?: Claim | undefined },
+): AsyncIterable<Buffer> {
+  if (claim?.filed === true) {
+    yield* readFile(directory, { id, place: IN_FAILED, size: claim.message.size });
+    return;
+  }
   const row = await channel.call({ op: 'locate', id });
   if (row[3] === IN_DATABASE) yield* readChunks(directory, channel, row);
-  else yield* readFile(directory, row);
+  else yield* readFile(directory, fileOf(row));
 }
 
 async function* readChunks(directory: string, channel: Channel, row: Row): AsyncIterable<Buffer> {
@@ -53,15 +65,24 @@ async function* readRest(
   const row = await channel.call({ op: 'locate', id: rest.id });
   if (row[3] === IN_DATABASE) throw new SpoolError('io', `the body of ${rest.id} is not whole`);
   let skip = rest.skip;
-  for await (const chunk of readFile(directory, row)) {
+  for await (const chunk of readFile(directory, fileOf(row))) {
     const skipped = Math.min(skip, chunk.length);
     skip -= skipped;
     if (skipped < chunk.length) yield chunk.subarray(skipped);
   }
 }
 
-async function* readFile(directory: string, row: Row): AsyncIterable<Buffer> {
-  const [, id, , place, , , , size] = row;
+interface BodyFile {
+  readonly id: MessageId;
+  readonly place: Place;
+  readonly size: number;
+}
+
+function fileOf([, id, , place, , , , size]: Row): BodyFile {
+  return { id, place, size };
+}
+
+async function* readFile(directory: string, { id, place, size }: BodyFile): AsyncIterable<Buffer> {
   if (place === NOWHERE) throw new SpoolError('not-found', `the body of ${id} is missing`);
   const path = bodyPath(directory, place, id);
   const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((error: unknown) => {
@@ -78,13 +99,17 @@ async function* readFile(directory: string, row: Row): AsyncIterable<Buffer> {
  */
 async function* bytesOf(handle: FileHandle, size: number): AsyncIterable<Buffer> {
   try {
-    for (;;) {
-      const buffer = Buffer.allocUnsafeSlow(Math.min(FILE_BYTES, Math.max(LEAST_READ_BYTES, size)));
+    for (let total = 0; ; ) {
+      // One byte more than there should be: a read that does not fill it met the end.
+      const buffer = Buffer.allocUnsafeSlow(Math.min(FILE_BYTES, Math.max(LEAST_READ_BYTES, size + 1)));
       const { bytesRead } = await handle.read(buffer, 0, buffer.length);
       if (bytesRead === 0) return;
+      total += bytesRead;
       yield buffer.subarray(0, bytesRead);
+      if (bytesRead < buffer.length && total === size) return;
     }
   } finally {
-    await handle.close();
+    // Nothing was written, so nothing can go wrong that anybody would wait for.
+    handle.close().catch(() => undefined);
   }
 }

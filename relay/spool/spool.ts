@@ -65,6 +65,8 @@ export interface Claim {
   readonly message: StoredMessage;
   /** The whole body when it is small and at hand, to spare a read. */
   readonly body?: Buffer;
+  /** The body is in emails/failed, and stays there while the claim lasts. */
+  readonly filed?: boolean;
 }
 
 /** Chooses messages for the operations of people. Absent fields choose all. */
@@ -98,8 +100,11 @@ export interface Spool {
   settle(id: MessageId, settlement: Settlement): Promise<void>;
   /** Ends a claim and changes nothing else. */
   release(id: MessageId): Promise<void>;
-  /** The body in order, in chunks of at most 256 KiB, canonical CRLF. */
-  read(id: MessageId): AsyncIterable<Buffer>;
+  /**
+   * The body in order, in chunks of at most 256 KiB, canonical CRLF; a chunk is
+   * the reader's own. `claim`: whoever holds one need not wait for a look-up.
+   */
+  read(id: MessageId, claim?: Claim): AsyncIterable<Buffer>;
   /** Earliest dueAt among unclaimed messages of that state, or undefined. */
   nextDue(state: 'active' | 'failed'): Promise<number | undefined>;
 

@@ -9,7 +9,7 @@ import type { Disk, DiskState } from './disk.ts';
 import { ArrivingMessage, Flow } from './draft.ts';
 import type { MessageId, QueueCounts, Recipient, StoredMessage } from './message.ts';
 import { messageIds } from './message-id.ts';
-import { type Counters, FAILED, type PutOp, type Retention, STATES } from './protocol.ts';
+import { type Counters, FAILED, IN_FAILED, type PutOp, type Retention, STATES } from './protocol.ts';
 import { countsOf, messageOf } from './queue-rows.ts';
 import { readBody } from './reading.ts';
 import { checkSettings, type OpenSpool, type SpoolOptions, type SpoolSettings } from './settings.ts';
@@ -103,6 +103,7 @@ export class SqliteSpool implements OpenSpool {
     });
     return claimed.map(({ row, body }) => ({
       message: messageOf(row),
+      filed: row[3] === IN_FAILED,
       ...(body === undefined ? {} : { body: Buffer.from(body.buffer, body.byteOffset, body.byteLength) }),
     }));
   }
@@ -127,8 +128,8 @@ export class SqliteSpool implements OpenSpool {
     await this.#channel.call({ op: 'release', id });
   }
 
-  read(id: MessageId): AsyncIterable<Buffer> {
-    return readBody(this.#options.directory, this.#channel, id);
+  read(id: MessageId, claim?: Claim): AsyncIterable<Buffer> {
+    return readBody(this.#options.directory, this.#channel, { id, claim });
   }
 
   nextDue(state: 'active' | 'failed'): Promise<number | undefined> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readFile, symlink, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import type { Claim } from '../../../relay/spool/spool.ts';
+import type { Claim, Spool } from '../../../relay/spool/spool.ts';
 import { bodyOf, bury, fail, namesIn, over, pending, put, START, scene, text } from './fixture.ts';
 
 const CHUNK = 256 * 1024;
@@ -303,6 +303,45 @@ describe('settling', () => {
     const id = await put(spool, text(100));
     await fail(spool, id, START + 5);
     assert.deepEqual(await namesIn(directory, 'failed'), [`${id}.eml`]);
+  });
+});
+
+describe('reading what one has claimed', () => {
+  const drained = async (spool: Spool): Promise<Buffer> => {
+    const [claim] = await spool.claim({ state: 'failed', dueBefore: START + 9, limit: 1 });
+    assert.ok(claim);
+    const chunks: Buffer[] = [];
+    for await (const chunk of spool.read(claim.message.id, claim)) chunks.push(chunk);
+    return Buffer.concat(chunks);
+  };
+
+  for (const size of [100, 4095, 4096, 4097, 131_071, 131_072, 300_000]) {
+    test(`gives the ${size} bytes of a failed message from its file`, async t => {
+      const { open } = await scene(t);
+      const spool = await open();
+      await fail(spool, await put(spool, text(size)), START);
+      assert.deepEqual(await drained(spool), text(size));
+    });
+  }
+
+  for (const size of [50, 9000]) {
+    test(`gives all of a file of 4,200 bytes that somebody made one of ${size}`, async t => {
+      const { open, directory } = await scene(t);
+      const spool = await open();
+      const id = await put(spool, text(4200));
+      await fail(spool, id, START);
+      await writeFile(join(directory, 'failed', `${id}.eml`), text(size));
+      assert.deepEqual(await drained(spool), text(size));
+    });
+  }
+
+  test('gives a body from the database that found no room in emails/failed', async t => {
+    const { open, directory } = await scene(t);
+    const spool = await open();
+    const id = await put(spool, text(100));
+    await mkdir(join(directory, 'failed', `${id}.eml`));
+    await fail(spool, id, START);
+    assert.deepEqual(await drained(spool), text(100));
   });
 });
 
