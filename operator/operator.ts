@@ -184,7 +184,7 @@ export class Operator {
       statusWriter: createStatusWriter({ client, fieldManager, mayWrite }),
       events: this.#events,
       reports: this.#reports,
-      secretFacts: new SecretFactsCache({ client, informer: this.#caches.secrets }),
+      secretFacts: new SecretFactsCache({ client, informer: this.#caches.secrets, clock: systemClock }),
       clock: systemClock,
       mayWrite,
       context: { image, operatorNamespace: leaderElectionNamespace, monitoringNamespaces, runbooks },

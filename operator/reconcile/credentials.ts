@@ -17,26 +17,33 @@ export interface MissingCredential {
 export interface Credentials {
   readonly references: readonly SecretReference[];
   readonly missing: readonly MissingCredential[];
-  /** Changes when one of the Secrets is another version; the same after a restart of the operator. */
+  /** Changes when the content of a key does that is referred to. Says nothing of the content. */
   readonly revision: string;
+  /** When that was last, ms since 1970, as far as it is known; -Infinity = not. */
+  readonly changedAt: number;
 }
 
 /** Looks every Secret up. Rejects when the API server refuses or fails. */
 export async function readCredentials(
   { spec }: MailRelay,
-  factsOf: (secret: string) => Promise<SecretFacts | undefined>,
+  factsOf: (secret: string) => Promise<SecretFacts>,
 ): Promise<Credentials> {
   const names = referencedSecrets(spec);
   const facts = new Map(await Promise.all(names.map(async name => [name, await factsOf(name)] as const)));
   const references = secretReferences(spec);
+  const keyOf = ({ secret, key }: SecretReference) => facts.get(secret)?.keys.get(key);
   const missing = references.flatMap((reference): MissingCredential[] => {
-    const found = facts.get(reference.secret);
-    if (found === undefined) return [{ reference, keyOnly: false }];
-    return found.fingerprints.has(reference.key) ? [] : [{ reference, keyOnly: true }];
+    if (keyOf(reference)?.fingerprint !== undefined) return [];
+    return [{ reference, keyOnly: facts.get(reference.secret)?.exists === true }];
   });
-  const versions = names.map(name => `${name}=${facts.get(name)?.resourceVersion ?? ''}`).join('\n');
-  const revision = createHash('sha256').update(versions).digest('hex').slice(0, 16);
-  return { references, missing, revision };
+  const versions = references.map(reference => {
+    const { secret, key } = reference;
+    return JSON.stringify([secret, key, keyOf(reference)?.version ?? '']);
+  });
+  const text = [...new Set(versions)].sort().join('\n');
+  const revision = createHash('sha256').update(text).digest('hex').slice(0, 16);
+  const changes = references.map(reference => keyOf(reference)?.changedAt ?? Number.NEGATIVE_INFINITY);
+  return { references, missing, revision, changedAt: Math.max(Number.NEGATIVE_INFINITY, ...changes) };
 }
 
 /** `forwardProviders[primary].secretRef: Secret primary-smtp does not exist: create it`. */

@@ -10,6 +10,7 @@ import { keyOf } from '../kube/object.ts';
 import type { KubeClient } from '../kube/resource.ts';
 import { childNames } from '../resources/names.ts';
 import { type Caches, type Pod, pods } from './caches.ts';
+import type { Credentials } from './credentials.ts';
 import type { PodAddress } from './pod-reports.ts';
 
 /** Those that are not on their way out. Labels alone make no pod ours: anybody may have written them. */
@@ -39,18 +40,34 @@ export function addressesOf(live: readonly Pod[]): PodAddress[] {
 
 export interface Wanted {
   readonly fingerprint: string;
-  readonly credentialsRevision: string;
+  /** undefined: nothing is so new that the kubelet has not brought it by itself. */
+  readonly credentialsRevision: string | undefined;
+}
+
+/** The kubelet brings a change by itself within this time (its sync period and the life of its cache, and room to spare). */
+const KUBELET_SYNC_MS = 180_000;
+
+/**
+ * The revision that pods are to be told of. What changed longer ago is in every pod already: so that a restart of the
+ * operator, which knows nothing of the contents before, writes nothing. A clock that is behind tells once too often.
+ */
+export function newRevision(
+  credentials: Pick<Credentials, 'revision' | 'changedAt'> | undefined,
+  wallTimeMs: number,
+): string | undefined {
+  if (credentials === undefined) return undefined;
+  return wallTimeMs - credentials.changedAt < KUBELET_SYNC_MS ? credentials.revision : undefined;
 }
 
 /** Tells the kubelet of each pod that there is something new. Writes only where the annotations differ. */
 export async function nudge(
   live: readonly Pod[],
-  wanted: Wanted,
+  { fingerprint, credentialsRevision }: Wanted,
   deps: { readonly client: KubeClient; readonly caches: Caches; readonly mayWrite: () => boolean },
 ): Promise<void> {
-  const values = {
-    [annotations.configFingerprint]: wanted.fingerprint,
-    [annotations.credentialsRevision]: wanted.credentialsRevision,
+  const values: Record<string, string> = {
+    [annotations.configFingerprint]: fingerprint,
+    ...(credentialsRevision !== undefined && { [annotations.credentialsRevision]: credentialsRevision }),
   };
   const behind = live.filter(({ metadata }) =>
     Object.entries(values).some(([name, value]) => metadata.annotations?.[name] !== value),

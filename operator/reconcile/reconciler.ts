@@ -23,7 +23,7 @@ import { readCredentials } from './credentials.ts';
 import { eventsOf } from './events.ts';
 import type { Observation, WorkloadState } from './observation.ts';
 import type { PodReports } from './pod-reports.ts';
-import { addressesOf, livePods, nudge } from './pods.ts';
+import { addressesOf, livePods, newRevision, nudge } from './pods.ts';
 import { planScale, type ScalePlan } from './scale.ts';
 import type { SecretFactsCache } from './secret-facts.ts';
 import { type Handled, patienceOf, statusOf } from './status.ts';
@@ -202,7 +202,8 @@ export class Reconciler {
     const draining = (seen.scale?.draining.length ?? 0) > 0;
     reports.follow(key, addressesOf(live), awaiting || draining ? fingerprint : undefined);
     seen.reports = reports.of(key);
-    await nudge(live, { fingerprint, credentialsRevision: seen.credentials?.revision ?? '' }, this.#deps);
+    const credentialsRevision = newRevision(seen.credentials, this.#deps.clock.wallTime());
+    await nudge(live, { fingerprint, credentialsRevision }, this.#deps);
   }
 
   async #lookAfterVolumes(relay: MailRelay, seen: Draft, sizeBefore: string | undefined): Promise<void> {

@@ -1,12 +1,14 @@
 /**
  * What the operator knows of the Secrets that relays refer to: which keys have
- * content, and whether the content changed. The watch brings metadata alone;
- * content is fetched once per change, whoever asks, and remembered only as
- * fingerprints under a random key of this process. No value is ever kept.
+ * content, and when it changed. The watch brings metadata alone; content is
+ * fetched once per change, whoever asks, and remembered only as fingerprints
+ * under a random key of this process, so that an edit of labels or annotations
+ * is no change. No value is ever kept, and nothing made of one leaves the process.
  */
 import { createHmac, randomBytes } from 'node:crypto';
+import type { Clock } from '../kube/clock.ts';
 import type { Informer } from '../kube/informer.ts';
-import { type KubeObject, keyOf, type ObjectRef } from '../kube/object.ts';
+import { isOlder, type KubeObject, keyOf, type ObjectRef } from '../kube/object.ts';
 import { defineResource, type KubeClient } from '../kube/resource.ts';
 
 export type Secret = KubeObject & {
@@ -21,44 +23,62 @@ export const secrets = defineResource<Secret>({
   namespaced: true,
 });
 
+/** One key of a Secret without its value. */
+export interface KeyFacts {
+  /** Of its content; undefined while it is missing, empty or blank. */
+  readonly fingerprint: string | undefined;
+  /** Another one whenever the content is. The same after a restart, unless metadata was edited meanwhile. Tells nothing of the content. */
+  readonly version: string;
+  /** When its content changed last, ms since 1970, to the second; -Infinity = not known. */
+  readonly changedAt: number;
+}
+
 /** A Secret without its values. */
 export interface SecretFacts {
+  readonly exists: boolean;
   readonly resourceVersion: string;
-  /** Key → fingerprint of its content; keys that are empty or blank are not there. */
-  readonly fingerprints: ReadonlyMap<string, string>;
+  /** Keys that are or were there. */
+  readonly keys: ReadonlyMap<string, KeyFacts>;
 }
 
 export interface SecretFactsDeps {
   readonly client: Pick<KubeClient, 'find'>;
   /** Metadata only. */
   readonly informer: Pick<Informer<KubeObject>, 'get'>;
+  readonly clock: Pick<Clock, 'wallTime'>;
 }
+
+const noKeys: SecretFacts['keys'] = new Map();
 
 export class SecretFactsCache {
   readonly #deps: SecretFactsDeps;
   readonly #salt = randomBytes(32);
   readonly #known = new Map<string, SecretFacts>();
-  readonly #fetching = new Map<string, Promise<SecretFacts | undefined>>();
+  readonly #fetching = new Map<string, Promise<SecretFacts>>();
 
   constructor(deps: SecretFactsDeps) {
     this.#deps = deps;
   }
 
-  /** The facts as of the newest version that the watch has shown; undefined = there is no such Secret. Throws ApiError. */
-  async of(ref: ObjectRef): Promise<SecretFacts | undefined> {
+  /** The facts as of the newest version that the watch has shown, or a later one. Throws ApiError. */
+  async of(ref: ObjectRef): Promise<SecretFacts> {
     const key = keyOf(ref);
-    const metadata = this.#deps.informer.get(ref)?.metadata;
-    if (metadata === undefined) {
-      this.#known.delete(key);
-      return undefined;
+    for (;;) {
+      const version = this.#deps.informer.get(ref)?.metadata.resourceVersion;
+      if (version === undefined) return this.#gone(key);
+      const known = this.#known.get(key);
+      // The watch may still show an older version than the one that was read.
+      if (known?.resourceVersion === version || isOlder(version, known?.resourceVersion)) return known!;
+      const fetched = await this.#fetch(key, ref);
+      // A read that was under way when the Secret changed again may have brought what was before.
+      if (!isOlder(fetched.resourceVersion, this.#deps.informer.get(ref)?.metadata.resourceVersion)) {
+        return fetched;
+      }
     }
-    const known = this.#known.get(key);
-    if (known?.resourceVersion === metadata.resourceVersion) return known;
-    return this.#fetch(key, ref);
   }
 
   /** One request, however many relays share the Secret. */
-  #fetch(key: string, ref: ObjectRef): Promise<SecretFacts | undefined> {
+  #fetch(key: string, ref: ObjectRef): Promise<SecretFacts> {
     const running = this.#fetching.get(key);
     if (running !== undefined) return running;
     const fetching = this.#read(key, ref).finally(() => this.#fetching.delete(key));
@@ -66,17 +86,71 @@ export class SecretFactsCache {
     return fetching;
   }
 
-  async #read(key: string, ref: ObjectRef): Promise<SecretFacts | undefined> {
+  async #read(key: string, ref: ObjectRef): Promise<SecretFacts> {
     const secret = await this.#deps.client.find(secrets, ref);
-    if (secret === undefined) return undefined;
-    const fingerprints = new Map<string, string>();
-    for (const [name, value] of Object.entries(secret.data ?? {})) {
-      const content = Buffer.from(value, 'base64');
-      if (content.toString('latin1').trim() === '') continue;
-      fingerprints.set(name, createHmac('sha256', this.#salt).update(content).digest('hex').slice(0, 16));
+    if (secret === undefined) return this.#gone(key);
+    const before = this.#known.get(key);
+    const { resourceVersion = '' } = secret.metadata;
+    const keys = new Map<string, KeyFacts>();
+    for (const name of new Set([...(before?.keys.keys() ?? []), ...Object.keys(secret.data ?? {})])) {
+      const fingerprint = this.#fingerprint(secret.data?.[name]);
+      const was = before?.keys.get(name);
+      if (was !== undefined && was.fingerprint === fingerprint) keys.set(name, was);
+      else keys.set(name, this.#changed({ secret, name, fingerprint }, before));
     }
-    const facts = { resourceVersion: secret.metadata.resourceVersion ?? '', fingerprints };
+    const facts = { exists: true, resourceVersion, keys };
     this.#known.set(key, facts);
     return facts;
   }
+
+  /** `before` undefined: the first look of this process, which cannot know what was; the API server does. */
+  #changed({ secret, name, fingerprint }: Content, before: SecretFacts | undefined): KeyFacts {
+    const { managedFields, resourceVersion = '' } = secret.metadata;
+    const told = lastChange(managedFields ?? [], name);
+    const was = before?.keys.get(name)?.version;
+    const version = told === undefined || told === was ? resourceVersion : told;
+    const changedAt = before === undefined ? timeOf(told) : this.#deps.clock.wallTime();
+    return { fingerprint, version, changedAt };
+  }
+
+  #fingerprint(value: string | undefined): string | undefined {
+    const content = Buffer.from(value ?? '', 'base64');
+    if (content.toString('latin1').trim() === '') return undefined;
+    return createHmac('sha256', this.#salt).update(content).digest('hex').slice(0, 16);
+  }
+
+  #gone(key: string): SecretFacts {
+    const before = this.#known.get(key);
+    if (before?.exists === false) return before;
+    const changedAt = this.#deps.clock.wallTime();
+    const keys = [...(before?.keys ?? noKeys).keys()].map(
+      name => [name, { fingerprint: undefined, version: '', changedAt }] as const,
+    );
+    const facts = { exists: false, resourceVersion: '', keys: new Map(keys) };
+    this.#known.set(key, facts);
+    return facts;
+  }
+}
+
+interface Content {
+  readonly secret: Secret;
+  readonly name: string;
+  readonly fingerprint: string | undefined;
+}
+
+/** When a manager that owns the key changed something of the Secret last, as the API server wrote it. */
+function lastChange(managedFields: readonly unknown[], name: string): string | undefined {
+  const owners = managedFields as readonly {
+    readonly time?: string;
+    readonly fieldsV1?: { readonly 'f:data'?: Readonly<Record<string, unknown>> };
+  }[];
+  const times = owners.flatMap(({ time, fieldsV1 }) =>
+    time !== undefined && fieldsV1?.['f:data']?.[`f:${name}`] !== undefined ? [time] : [],
+  );
+  return times.sort().at(-1);
+}
+
+function timeOf(time: string | undefined): number {
+  const at = Date.parse(time ?? '');
+  return Number.isNaN(at) ? Number.NEGATIVE_INFINITY : at;
 }

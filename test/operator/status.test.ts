@@ -129,6 +129,37 @@ describe('the status of a MailRelay', () => {
     assert.equal(reads.length, 1);
   });
 
+  test('costs one read and no write when a Secret gets a label, nor does a restart after that', async () => {
+    const namespace = await rig.namespace('labelled-secret');
+    await rig.createSecret(namespace, 'primary-smtp', password);
+    await rig.createSecret(namespace, 'backup-smtp', password);
+    await rig.createRelay(namespace, twoProviders);
+    await rig.waitForReason(namespace, 'CredentialsAvailable', 'Available');
+    await rig.createPod(namespace, 'mail-a', relayStatus(''));
+    const ours = (writes: readonly string[]) => writes.filter(write => write.includes(` ${namespace}/`));
+    await rig.settled(await rig.audit.mark());
+    const pod = await rig.client.get(pods, { name: 'mail-a', namespace });
+    assert.match(pod.metadata.annotations?.[annotations.credentialsRevision] ?? '', /^[0-9a-f]{16}$/);
+    const mark = await rig.audit.mark();
+    await rig.client.mergePatch(
+      secrets,
+      { name: 'primary-smtp', namespace },
+      { metadata: { labels: { checked: 'yes' } } },
+      { fieldManager: 'labeller' },
+    );
+    const reads = async () =>
+      (await rig.audit.since(mark)).filter(
+        ({ verb, objectRef }) =>
+          verb === 'get' && objectRef?.resource === 'secrets' && objectRef.namespace === namespace,
+      ).length;
+    await waitUntil('it is read', async () => (await reads()) > 0);
+    assert.deepEqual(ours(await rig.settled(mark)), []);
+    assert.equal(await reads(), 1);
+    await rig.stopOperator(operator);
+    operator = await rig.operator();
+    assert.deepEqual(ours(await rig.settled(mark)), []);
+  });
+
   test('says what waits while suspended, and nothing is written', async () => {
     const namespace = await rig.namespace('suspended');
     await rig.createRelay(namespace, openProvider);

@@ -36,6 +36,7 @@ const available: Credentials = {
   ],
   missing: [],
   revision: 'r',
+  changedAt: 0,
 };
 
 /** Everything is well, but for `more`. */
