@@ -48,7 +48,13 @@ export function judge(failure: Failure, context: JudgeContext, rules: readonly R
   if (fault === 'local') return verdict('local', { next: false });
   if (fault === 'not-offered') return judgeMissing(failure);
   if (fault === 'reply' && reply !== undefined && isRefusal(reply)) {
-    return judgeReply({ stage, reply, acceptedBefore: context.acceptedBefore, rules });
+    const { acceptedBefore } = context;
+    return judgeReply({
+      stage,
+      reply: { ...reply, text: withoutAddresses(reply.text) },
+      acceptedBefore,
+      rules,
+    });
   }
   // Whatever else happened after the dot, the provider may have taken the mail.
   if (stage === 'dot') return verdict('network', { next: false, ambiguous: true, effect: 'strike' });
@@ -60,6 +66,18 @@ export function judge(failure: Failure, context: JudgeContext, rules: readonly R
 /** 5xx: the sender must not repeat it unchanged (RFC 5321 section 4.2.1). */
 export function isPermanent(reply: Reply): boolean {
   return reply.code >= 500 && reply.code <= 599;
+}
+
+/** `<…>`, a quoted local part with its domain, or a word with an @ in it. */
+const addresses = /<[^<>]*>|"(?:[^"\\]|\\.)*"@\S*|\S*@\S*/g;
+
+/**
+ * What the provider says in words of its own. Many repeat the address, and
+ * that is chosen by whoever writes into some form: mail to throttle@… must
+ * not make a throttle of an unknown user.
+ */
+function withoutAddresses(text: string): string {
+  return text.replace(addresses, ' ');
 }
 
 interface Refusal {

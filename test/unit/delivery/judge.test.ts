@@ -344,6 +344,28 @@ suite('judge', () => {
     });
   }
 
+  test('an address in a reply is no word of the provider’s: whoever chooses it must not take a provider down', () => {
+    for (const [line, plain] of [
+      ['550 5.1.1 <throttle@x.example>: user unknown', '550 5.1.1 user unknown'],
+      ['550 5.1.1 daily.limit@x.example... User unknown', '550 5.1.1 ... User unknown'],
+      ['550 5.1.1 greylist@x.example does not exist here', '550 5.1.1 does not exist here'],
+      ['550 5.7.1 <"authentication required"@x.example> refused', '550 5.7.1 refused'],
+      ['550 5.7.1 "too many connections"@x.example refused', '550 5.7.1 refused'],
+      ['450 4.2.0 <"try again in 999999 seconds"@x.example>: later', '450 4.2.0 later'],
+      ['530 5.7.0 for <starttls@x.example>', '530 5.7.0 for'],
+    ] as const) {
+      for (const stage of ['mail', 'rcpt', 'dot'] as const) {
+        const [found, wanted] = [line, plain].map(text =>
+          judge(answered(stage, text), { acceptedBefore: 0 }, []),
+        );
+        assert.deepEqual(found, wanted, `${stage}: ${line}`);
+      }
+    }
+    const rules: ReplyRule[] = [{ contains: 'hourly cap', meaning: 'rate-limited' }];
+    const failure = answered('rcpt', '550 5.1.1 <"hourly cap"@x.example> unknown');
+    assert.equal(judge(failure, { acceptedBefore: 0 }, rules).effect, 'none');
+  });
+
   test('a 5xx that names a time to come back is no final word', () => {
     const mail = judge(
       answered('mail', '550 Too many messages. Try again in 92 seconds.'),
