@@ -23,12 +23,21 @@ export type BodyResult =
 
 const SENT: BodyResult = { kind: 'sent' };
 
-/** Sends it; `ms` is the longest a slice may make no progress. Never rejects. */
-export async function sendBody(channel: Channel, body: Body, ms: number): Promise<BodyResult> {
+/**
+ * Sends it; `ms` is the longest a slice may make no progress. `atDot` is called
+ * right before the final dot leaves. Never rejects.
+ */
+export async function sendBody(
+  channel: Channel,
+  body: Body,
+  ms: number,
+  atDot: () => void,
+): Promise<BodyResult> {
   const stuffer = new DotStuffer();
   if (Buffer.isBuffer(body) && body.length <= SLICE) {
     const early = await channel.drained(ms);
     if (early !== undefined) return { kind: 'interrupted', by: early };
+    atDot();
     channel.write(...stuffer.push(body), stuffer.end());
     return SENT;
   }
@@ -37,6 +46,7 @@ export async function sendBody(channel: Channel, body: Body, ms: number): Promis
   if (by !== undefined) return 'kind' in by ? by : { kind: 'interrupted', by };
   const late = await channel.drained(ms);
   if (late !== undefined) return { kind: 'interrupted', by: late };
+  atDot();
   channel.write(stuffer.end());
   return SENT;
 }

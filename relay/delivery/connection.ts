@@ -11,7 +11,7 @@ import type { Capabilities } from './capabilities.ts';
 import { Channel } from './channel.ts';
 import { dial } from './dial.ts';
 import { type Greeted, setUp } from './handshake.ts';
-import type { Body, OpenSession, Session, TransactionEnvelope, TransactionReport } from './session.ts';
+import type { AtDot, Body, OpenSession, Session, TransactionEnvelope, TransactionReport } from './session.ts';
 import { type Afterwards, runTransaction } from './transaction.ts';
 
 /** A peer that is slow to say goodbye, or to RSET, is left. */
@@ -73,12 +73,12 @@ class SmtpSession implements Session {
     return this.#usable && this.#channel.ended === undefined && (this.#busy || !this.#channel.hasUnasked);
   }
 
-  async transact(envelope: TransactionEnvelope, body: Body): Promise<TransactionReport> {
+  async transact(envelope: TransactionEnvelope, body: Body, atDot?: AtDot): Promise<TransactionReport> {
     if (!this.usable || this.#busy) return unsent(envelope);
     this.#transactions += 1;
     this.#busy = true;
     const wire = { channel: this.#channel, capabilities: this.#capabilities, timeouts: this.#timeouts };
-    const { report, afterwards } = await runTransaction(wire, envelope, body);
+    const { report, afterwards } = await runTransaction(wire, envelope, body, atDot);
     await this.#settle(afterwards);
     this.#busy = false;
     return report;

@@ -4,6 +4,7 @@
  * talks to nobody.
  */
 import type { Recipient } from '../spool/message.ts';
+import type { InFlight } from '../spool/spool.ts';
 import type { RecipientOutcome } from './outcome.ts';
 
 /** Positions in the envelope that a transaction's outcome leaves to do at the same provider. */
@@ -21,7 +22,8 @@ export class Ledger {
   /** Positions that no provider may be offered any more in this round. */
   readonly #barred = new Set<number>();
   readonly #refusedBy = new Map<number, Set<string>>();
-  #uncertain = false;
+  /** Positions whose final dot was left unanswered in this round. */
+  readonly #uncertain = new Set<number>();
 
   constructor(recipients: readonly Recipient[]) {
     this.#recipients = [...recipients];
@@ -62,9 +64,35 @@ export class Ledger {
     return remainder;
   }
 
-  /** Somebody's final dot was left unanswered in this round. */
-  get uncertain(): boolean {
-    return this.#uncertain;
+  /** Positions whose final dot was left unanswered in this round, or right before it. */
+  get uncertain(): readonly number[] {
+    return [...this.#uncertain];
+  }
+
+  /**
+   * Enters what the last note before the death of a process says of those
+   * still pending: taken by the provider, or perhaps. Returns how many of each.
+   */
+  takeUp({ provider, uncertain, accepted }: InFlight, at: number): { accepted: number; uncertain: number } {
+    const whose = provider === '' ? {} : { provider };
+    const has = this.#pendingOf(accepted);
+    for (const index of has) {
+      const reply = 'accepted right before the relay was killed';
+      this.#recipients[index] = { ...this.#recipients[index]!, ...whose, state: 'delivered', reply, at };
+    }
+    const may = this.#pendingOf(uncertain);
+    for (const index of may) {
+      const before = this.#recipients[index]!;
+      const reply = 'the relay was killed before the message was answered';
+      this.#recipients[index] = { ...before, ...whose, reply, at, ambiguous: (before.ambiguous ?? 0) + 1 };
+      this.#uncertain.add(index);
+      this.#barred.add(index);
+    }
+    return { accepted: has.length, uncertain: may.length };
+  }
+
+  #pendingOf(indexes: readonly number[]): number[] {
+    return indexes.filter(index => this.#recipients[index]?.state === 'pending');
   }
 
   /** Ends those whom every configured provider has refused for good; without any provider nobody was asked. */
@@ -91,7 +119,7 @@ export class Ledger {
     if (verdict.ends) return { ...answered, state: 'rejected' };
     if (verdict.refused) this.#refusals(index).add(provider);
     if (!verdict.ambiguous) return answered;
-    this.#uncertain = true;
+    this.#uncertain.add(index);
     return { ...answered, ambiguous: (before.ambiguous ?? 0) + 1 };
   }
 

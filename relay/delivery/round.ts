@@ -1,43 +1,26 @@
 /**
  * One round of one message: the providers in order, up to retry.attempts tries
- * each, every recipient's result on disk before the next step, then the
- * settlement. It holds a connection only while a transaction runs; it never
+ * each, every recipient's result on disk (journal.ts) before the next step,
+ * then the settlement. It holds a connection only while a transaction runs; it never
  * decides what a failure means (judge.ts) nor when the next round is due
  * before it has ended (recipients.ts).
  */
-import type { ReplyRule, ResendConfig, RetryConfig } from '../config/config.ts';
-import type { Recipient, StoredMessage } from '../spool/message.ts';
+import type { StoredMessage } from '../spool/message.ts';
 import type { Claim, Settlement, Spool } from '../spool/spool.ts';
-import type { Emit } from '../telemetry/events.ts';
 import { tryDelay } from './backoff.ts';
 import { describe } from './failure.ts';
+import { Journal, type JournalDeps } from './journal.ts';
 import { Ledger } from './ledger.ts';
 import { judgeTransaction, type TransactionOutcome } from './outcome.ts';
+import { pause } from './pause.ts';
 import type { Grant, Provider } from './provider.ts';
-import { settlementOf } from './recipients.ts';
 import { Route } from './route.ts';
 import type { TransactionReport } from './session.ts';
-import { tellAmbiguous, tellAttempt, tellSettlement } from './tell.ts';
+import { tellAmbiguous, tellAttempt } from './tell.ts';
 import type { Lane } from './waiting-line.ts';
 
-/** What a round reads of the configuration, always the newest. */
-export interface RoundSettings {
-  readonly retry: RetryConfig;
-  readonly resend: ResendConfig;
-  readonly replyRules: readonly ReplyRule[];
-}
-
-export interface RoundDeps {
+export interface RoundDeps extends JournalDeps {
   readonly read: Spool['read'];
-  /** Resolves when it is on disk. */
-  readonly settle: Spool['settle'];
-  /** Puts a bounce message for recipients that ended badly into the spool, when one is due. */
-  readonly bounce: (message: StoredMessage, recipients: readonly Recipient[]) => Promise<void>;
-  readonly emit: Emit;
-  /** Wall clock, ms since the epoch. */
-  readonly now: () => number;
-  readonly random: () => number;
-  readonly settings: () => RoundSettings;
   /** In order of priority; replaced as a whole by a reload. */
   readonly providers: () => readonly Provider[];
   /** Aborted when rounds must end at their next step (shutdown, forwarding switched off). */
@@ -87,8 +70,7 @@ export class Round {
   readonly #deps: RoundDeps;
   readonly #ledger: Ledger;
   readonly #route: Route;
-  /** Recipients as the log knows them. */
-  #told: readonly Recipient[];
+  readonly #journal: Journal;
   #localFailure = '';
 
   constructor(claim: Claim, lane: Lane, deps: RoundDeps) {
@@ -97,16 +79,18 @@ export class Round {
     this.#lane = lane;
     this.#deps = deps;
     this.#ledger = new Ledger(claim.message.recipients);
-    this.#told = claim.message.recipients;
+    this.#journal = new Journal(claim.message, this.#ledger, deps);
     this.#route = new Route(deps.providers().map(({ name }) => name));
   }
 
   /** Runs it to its end. Rejects only when the spool refuses a commit. */
   async run(): Promise<RoundEnd> {
+    const { interrupted } = this.#claim;
+    if (interrupted !== undefined) await this.#journal.takeUp(interrupted);
     const leave = await this.#visitAll();
     if (leave === 'local') return this.#local();
     // What may have arrived is not sent at once after a restart: it waits for a later round.
-    return leave === 'stopped' && !this.#ledger.uncertain ? { kind: 'stopped' } : this.#settle();
+    return leave === 'stopped' && this.#ledger.uncertain.length === 0 ? { kind: 'stopped' } : this.#settle();
   }
 
   async #visitAll(): Promise<Leave> {
@@ -166,7 +150,7 @@ export class Round {
 
   /** One try, after its delay. Returns the next one, or how the provider is left. */
   async #attempt(name: string, step: Step, batches: number[][]): Promise<Leave | Step> {
-    if (step.delayMs > 0 && !(await this.#pause(step.delayMs))) return 'stopped';
+    if (step.delayMs > 0 && !(await pause(step.delayMs, this.#deps.stopping))) return 'stopped';
     const granted = await this.#acquire(name);
     // Some tries are spent: coming back later in the round would give it more than its share.
     if (granted === 'impatient' && step.try > 1) return this.#leave(name, 'no connection in time');
@@ -203,9 +187,14 @@ export class Round {
     const reused = session.transactions > 0;
     this.#tellFailover(provider.name);
     const startedAt = this.#deps.now();
+    let carried: readonly number[] | undefined;
     const report = await session.transact(
       { ...this.#envelope(), recipients: step.indexes.map(index => this.#ledger.address(index)) },
       this.#claim.body ?? this.#deps.read(this.#message.id, this.#claim),
+      accepted => {
+        carried = accepted.map(at => step.indexes[at]!);
+        this.#journal.atDot(provider.name, carried);
+      },
     );
     grant.release();
     if (report.unanswered && reused && report.failure?.fault === 'lost') return 'stale';
@@ -217,6 +206,7 @@ export class Round {
       startedAt,
       report,
       outcome,
+      carried,
     });
   }
 
@@ -227,13 +217,16 @@ export class Round {
     startedAt: number;
     report: TransactionReport;
     outcome: TransactionOutcome;
+    /** Positions for which the final dot went out. */
+    carried: readonly number[] | undefined;
   }): Promise<'local' | Done> {
-    const { provider, indexes, outcome } = attempt;
+    const { provider, indexes, outcome, carried } = attempt;
     const done = this.#ledger.apply(
       provider.name,
       this.#deps.now(),
       indexes.map((index, at) => ({ index, outcome: outcome.recipients[at]! })),
     );
+    if (carried !== undefined) this.#journal.afterDot(provider.name, carried);
     this.#tellHealth(provider, outcome);
     const delayMs = this.#delay(provider, done.retry, attempt);
     tellAttempt(this.#deps.emit, {
@@ -253,7 +246,7 @@ export class Round {
     }
     if (this.#ledger.open().length > 0) {
       this.#route.leave(provider.name, outcome.recipients.find(({ kind }) => kind === 'failed')?.reply ?? '');
-      if (done.settled) await this.#commit({ kind: 'progress', recipients: this.#ledger.recipients });
+      if (done.settled) await this.#journal.progress();
     }
     return { retry: done.retry, rest: done.rest, delayMs };
   }
@@ -286,35 +279,12 @@ export class Round {
 
   async #settle(): Promise<RoundEnd> {
     this.#ledger.rejectWhereAllRefused(this.#deps.providers().map(({ name }) => name));
-    return { kind: 'settled', as: await this.#end(this.#route.left?.reason ?? '') };
+    return { kind: 'settled', as: await this.#journal.end(this.#route.left?.reason ?? '') };
   }
 
   async #local(): Promise<RoundEnd> {
-    await this.#end(this.#localFailure);
+    await this.#journal.end(this.#localFailure);
     return { kind: 'local', message: this.#localFailure };
-  }
-
-  async #end(reason: string): Promise<Settlement['kind']> {
-    const settlement = settlementOf(this.#message, this.#ledger.recipients, {
-      now: this.#deps.now(),
-      random: this.#deps.random(),
-      resend: this.#deps.settings().resend,
-      reason,
-    });
-    if (settlement.kind === 'dead' && this.#deps.settings().resend.bounces) {
-      // The bounce may have to wait for room on the disk; who was delivered to must not be forgotten meanwhile.
-      await this.#commit({ kind: 'progress', recipients: settlement.recipients });
-      await this.#deps.bounce(this.#message, settlement.recipients);
-    }
-    await this.#commit(settlement);
-    return settlement.kind;
-  }
-
-  async #commit(settlement: Settlement): Promise<void> {
-    await this.#deps.settle(this.#message.id, settlement);
-    const told = { ...this.#message, recipients: this.#told };
-    this.#told = settlement.recipients;
-    tellSettlement(this.#deps.emit, told, settlement, this.#deps.now());
   }
 
   #envelope(): { sender: string; eightBit: boolean; smtpUtf8: boolean; size: number } {
@@ -333,22 +303,5 @@ export class Round {
   #leave(name: string, reason: string): Leave {
     this.#route.leave(name, reason);
     return 'unavailable';
-  }
-
-  /** Waits without holding anything. false when it was cut short by a stop. */
-  #pause(ms: number): Promise<boolean> {
-    const { stopping } = this.#deps;
-    if (stopping.aborted) return Promise.resolve(false);
-    return new Promise(resolve => {
-      const stop = (): void => {
-        clearTimeout(timer);
-        resolve(false);
-      };
-      const timer = setTimeout(() => {
-        stopping.removeEventListener('abort', stop);
-        resolve(true);
-      }, ms);
-      stopping.addEventListener('abort', stop, { once: true });
-    });
   }
 }

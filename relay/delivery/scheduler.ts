@@ -8,9 +8,10 @@ import { setMaxListeners } from 'node:events';
 import { type Claim, type ClaimQuery, type Spool, SpoolError } from '../spool/spool.ts';
 import type { Emit } from '../telemetry/events.ts';
 import { resendDelay } from './backoff.ts';
+import type { RoundSettings } from './journal.ts';
 import type { Provider } from './provider.ts';
 import { Ramp } from './ramp.ts';
-import { Round, type RoundDeps, type RoundEnd, type RoundSettings } from './round.ts';
+import { Round, type RoundDeps, type RoundEnd } from './round.ts';
 import type { Lane } from './waiting-line.ts';
 
 export interface SchedulerDeps {
@@ -287,6 +288,7 @@ export class Scheduler {
     const { spool, emit, now, random, settings, providers, bounce } = this.#deps;
     return {
       read: (id, claim) => spool.read(id, claim),
+      note: (id, inFlight) => spool.note(id, inFlight),
       settle: (id, settlement) => this.#whenRoom(() => spool.settle(id, settlement)),
       bounce: (message, recipients) => this.#whenRoom(() => bounce(message, recipients)),
       emit,

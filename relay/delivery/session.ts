@@ -34,6 +34,9 @@ export interface TransactionReport {
   readonly unanswered: boolean;
 }
 
+/** Called with positions in the envelope; must not throw. */
+export type AtDot = (accepted: readonly number[]) => void;
+
 /** A connection in the state in which MAIL may be sent. */
 export interface Session {
   /** How many transactions it has carried. */
@@ -43,8 +46,13 @@ export interface Session {
   readonly usable: boolean;
   /** Largest message by EHLO SIZE (RFC 1870); undefined = not said. */
   readonly maxSize?: number;
-  /** Runs one transaction. Never rejects: whatever happens is in the report. Not re-entrant. */
-  transact(envelope: TransactionEnvelope, body: Body): Promise<TransactionReport>;
+  /**
+   * Runs one transaction. Never rejects: whatever happens is in the report. Not
+   * re-entrant. `atDot` hears, right before the final dot leaves, the positions
+   * of the recipients that the provider accepted: from then on it may take the
+   * mail for them.
+   */
+  transact(envelope: TransactionEnvelope, body: Body, atDot?: AtDot): Promise<TransactionReport>;
   /** NOOP; false when the provider did not answer 2xx in time. */
   noop(): Promise<boolean>;
   /** QUIT politely, at most 2 s, then close. */

@@ -93,6 +93,15 @@ export function tellAmbiguous(emit: Emit, id: string, provider: string, outcome:
   });
 }
 
+/** The process before died when the final dot was out: what came of it is not known. */
+export function tellInterrupted(
+  emit: Emit,
+  found: { readonly id: string; readonly provider: string; readonly recipients: number },
+): void {
+  const message = 'the relay was killed before the message was answered';
+  emit({ event: 'delivery-ambiguous', ...found, message });
+}
+
 const ENDINGS = {
   delivered: 'recipient-delivered',
   rejected: 'recipient-rejected',

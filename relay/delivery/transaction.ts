@@ -13,7 +13,7 @@ import { type Answer, type Channel, explain } from './channel.ts';
 import type { Failure, Reply, Stage } from './failure.ts';
 import { mailCommand, obstacle, rcptCommand, unspeakable } from './mail-commands.ts';
 import { replyLine } from './reply.ts';
-import type { Body, TransactionEnvelope, TransactionReport } from './session.ts';
+import type { AtDot, Body, TransactionEnvelope, TransactionReport } from './session.ts';
 
 /** What a transaction runs on. */
 export interface Wire {
@@ -35,10 +35,11 @@ export async function runTransaction(
   wire: Wire,
   envelope: TransactionEnvelope,
   body: Body,
+  atDot?: AtDot,
 ): Promise<Concluded> {
   const transaction = new Transaction(wire, envelope);
   const ended = await transaction.envelopePhase();
-  return ended ?? transaction.bodyPhase(body);
+  return ended ?? transaction.bodyPhase(body, atDot);
 }
 
 const positive = ({ code }: Reply): boolean => code >= 200 && code < 300;
@@ -70,9 +71,9 @@ class Transaction {
   }
 
   /** The body and what is said to its dot. */
-  async bodyPhase(body: Body): Promise<Concluded> {
+  async bodyPhase(body: Body, atDot: AtDot = () => undefined): Promise<Concluded> {
     const { channel, timeouts } = this.#wire;
-    const result = await sendBody(channel, body, timeouts.dataBlockMs);
+    const result = await sendBody(channel, body, timeouts.dataBlockMs, () => atDot(this.#accepted()));
     if (result.kind !== 'sent') return this.#unsent(result);
     const answer = await channel.next(timeouts.finalDotMs);
     if (answer.silence !== undefined) return this.#silent('dot', answer);
@@ -84,6 +85,13 @@ class Transaction {
   /** Positions of the recipients that can be asked about. */
   #asked(): number[] {
     return [...this.#recipients.keys()].filter(index => this.#recipients[index] === undefined);
+  }
+
+  #accepted(): number[] {
+    return [...this.#recipients.keys()].filter(index => {
+      const reply = this.#recipients[index];
+      return reply !== undefined && positive(reply);
+    });
   }
 
   #rcptLine(index: number): string {
@@ -146,8 +154,7 @@ class Transaction {
   }
 
   async #data(): Promise<Concluded | undefined> {
-    const somebody = this.#recipients.some(reply => reply !== undefined && positive(reply));
-    if (!somebody) return this.#end(undefined, await this.#dataForNobody());
+    if (this.#accepted().length === 0) return this.#end(undefined, await this.#dataForNobody());
     const answer = await this.#ask(() => 'DATA\r\n');
     if (answer.silence !== undefined) return this.#silent('data', answer);
     const { reply } = answer;

@@ -4,8 +4,11 @@ import { dirname, resolve } from 'node:path';
 import { syncDirectory } from './body-files.ts';
 import { Channel } from './channel.ts';
 import { Disk, volumeOf } from './disk.ts';
-import type { Counters } from './protocol.ts';
+import { openInFlight } from './in-flight.ts';
+import type { MessageId } from './message.ts';
+import { type Counters, DEAD } from './protocol.ts';
 import { checkSettings, type OpenSpool, type SpoolOptions } from './settings.ts';
+import { SpoolError } from './spool.ts';
 import { SqliteSpool } from './sqlite-spool.ts';
 
 export type { OpenSpool, SpoolOptions, SpoolSettings } from './settings.ts';
@@ -59,9 +62,24 @@ export async function openSpool(options: SpoolOptions): Promise<OpenSpool> {
       for (const event of events) options.emit(event);
     },
   });
-  const spool = new SqliteSpool({ options, channel, disk, ready });
+  const notes = await openInFlight({
+    directory: options.directory,
+    waits: id => waits(channel, id),
+    failed: message => options.emit({ event: 'spool-failed', message }),
+  });
+  const spool = new SqliteSpool({ options, channel, disk, notes, ready });
   reports.take = counters => spool.counted(counters);
   for (const event of ready.events) options.emit(event);
   await disk.start();
   return spool;
+}
+
+/** Whether that message is still to be sent; while the store cannot say, it may be. */
+async function waits(channel: Channel, id: MessageId): Promise<boolean> {
+  try {
+    const row = await channel.call({ op: 'locate', id });
+    return row[2] !== DEAD;
+  } catch (error) {
+    return !(error instanceof SpoolError && error.kind === 'not-found');
+  }
 }

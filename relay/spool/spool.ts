@@ -60,6 +60,18 @@ export interface ClaimQuery {
   readonly limit: number;
 }
 
+/**
+ * Positions of the recipients of a message in a transaction that runs: whom a
+ * provider may have taken it for, its answer to the final dot not being known,
+ * and whom it surely has, by its answer.
+ */
+export interface InFlight {
+  /** '' = not known any more. */
+  readonly provider: string;
+  readonly uncertain: readonly number[];
+  readonly accepted: readonly number[];
+}
+
 /** A message taken for a round. */
 export interface Claim {
   readonly message: StoredMessage;
@@ -67,6 +79,8 @@ export interface Claim {
   readonly body?: Buffer;
   /** The body is in emails/failed, and stays there while the claim lasts. */
   readonly filed?: boolean;
+  /** The process that owned the store before died in the middle of this message: what its last note says. */
+  readonly interrupted?: InFlight;
 }
 
 /** Chooses messages for the operations of people. Absent fields choose all. */
@@ -98,6 +112,12 @@ export interface Spool {
    */
   onArrival(taker: ArrivalTaker): void;
   settle(id: MessageId, settlement: Settlement): Promise<void>;
+  /**
+   * Notes what runs with a claimed message, in place of what was noted before,
+   * until a settlement other than 'progress' is on disk. At once, without an
+   * fsync: it outlives this process, not a loss of power. Never throws.
+   */
+  note(id: MessageId, inFlight: InFlight): void;
   /** Ends a claim and changes nothing else. */
   release(id: MessageId): Promise<void>;
   /**

@@ -7,19 +7,30 @@ import { ByHand } from './by-hand.ts';
 import type { Channel, Ready } from './channel.ts';
 import type { Disk, DiskState } from './disk.ts';
 import { ArrivingMessage, Flow } from './draft.ts';
+import type { InFlightNotes } from './in-flight.ts';
 import type { MessageId, QueueCounts, Recipient, StoredMessage } from './message.ts';
 import { messageIds } from './message-id.ts';
 import { type Counters, FAILED, IN_FAILED, type PutOp, type Retention, STATES } from './protocol.ts';
 import { countsOf, messageOf } from './queue-rows.ts';
 import { readBody } from './reading.ts';
 import { checkSettings, type OpenSpool, type SpoolOptions, type SpoolSettings } from './settings.ts';
-import type { Arrival, ArrivalTaker, Claim, ClaimQuery, Draft, QueueFilter, Settlement } from './spool.ts';
+import type {
+  Arrival,
+  ArrivalTaker,
+  Claim,
+  ClaimQuery,
+  Draft,
+  InFlight,
+  QueueFilter,
+  Settlement,
+} from './spool.ts';
 import { SpoolError } from './spool.ts';
 
 export interface SpoolParts {
   readonly options: SpoolOptions;
   readonly channel: Channel;
   readonly disk: Disk;
+  readonly notes: InFlightNotes;
   readonly ready: Ready;
 }
 
@@ -27,6 +38,7 @@ export class SqliteSpool implements OpenSpool {
   readonly #options: SpoolOptions;
   readonly #channel: Channel;
   readonly #disk: Disk;
+  readonly #notes: InFlightNotes;
   readonly #nextId: () => MessageId;
   readonly #flow = new Flow();
   #retention: Retention;
@@ -36,10 +48,11 @@ export class SqliteSpool implements OpenSpool {
   #taker: ArrivalTaker | undefined;
   #closed = false;
 
-  constructor({ options, channel, disk, ready }: SpoolParts) {
+  constructor({ options, channel, disk, notes, ready }: SpoolParts) {
     this.#options = options;
     this.#channel = channel;
     this.#disk = disk;
+    this.#notes = notes;
     this.#retention = options.retention;
     this.#nextN = ready.nextN;
     this.#counters = ready.counters;
@@ -101,11 +114,15 @@ export class SqliteSpool implements OpenSpool {
       dueAfter: query.dueAfter ?? Number.MIN_SAFE_INTEGER,
       limit: query.limit,
     });
-    return claimed.map(({ row, body }) => ({
-      message: messageOf(row),
-      filed: row[3] === IN_FAILED,
-      ...(body === undefined ? {} : { body: Buffer.from(body.buffer, body.byteOffset, body.byteLength) }),
-    }));
+    return claimed.map(({ row, body }) => {
+      const interrupted = this.#notes.left(row[1]);
+      return {
+        message: messageOf(row),
+        filed: row[3] === IN_FAILED,
+        ...(body === undefined ? {} : { body: Buffer.from(body.buffer, body.byteOffset, body.byteLength) }),
+        ...(interrupted === undefined ? {} : { interrupted }),
+      };
+    });
   }
 
   onArrival(taker: ArrivalTaker): void {
@@ -122,6 +139,11 @@ export class SqliteSpool implements OpenSpool {
       dueAt: settlement.kind === 'failed' ? settlement.dueAt : this.#options.now(),
       reason: 'reason' in settlement ? settlement.reason : '',
     });
+    if (settlement.kind !== 'progress') this.#notes.forget(id);
+  }
+
+  note(id: MessageId, inFlight: InFlight): void {
+    this.#notes.put(id, inFlight);
   }
 
   async release(id: MessageId): Promise<void> {
@@ -208,6 +230,7 @@ export class SqliteSpool implements OpenSpool {
     this.#closed = true;
     this.#disk.stop();
     await this.#channel.close();
+    this.#notes.close();
   }
 }
 

@@ -3,6 +3,7 @@ import type { ProviderConfig, ResendConfig, RetryConfig } from '../../../relay/c
 import { type Failure, SessionError } from '../../../relay/delivery/failure.ts';
 import type { Provider, ProviderDeps } from '../../../relay/delivery/provider.ts';
 import type {
+  AtDot,
   Body,
   OpenSession,
   Session,
@@ -45,11 +46,14 @@ export class FakeSession implements Session {
     this.answers = answers;
   }
 
-  async transact(envelope: TransactionEnvelope, body: Body): Promise<TransactionReport> {
+  async transact(envelope: TransactionEnvelope, body: Body, atDot?: AtDot): Promise<TransactionReport> {
     this.transactions += 1;
     this.envelopes.push(envelope);
     const answer = this.answers.shift() ?? delivered;
-    return typeof answer === 'function' ? answer(envelope, body) : answer;
+    const report = await (typeof answer === 'function' ? answer(envelope, body) : answer);
+    const dot = report.accepted !== undefined || report.failure?.stage === 'dot';
+    if (dot) atDot?.([...report.recipients.keys()].filter(index => report.recipients[index]?.code === 250));
+    return report;
   }
 
   async noop(): Promise<boolean> {

@@ -4,7 +4,7 @@ import type { ProviderConfig, RetryConfig } from '../../../relay/config/config.t
 import { ProviderSet } from '../../../relay/delivery/provider-set.ts';
 import { Round, type RoundEnd } from '../../../relay/delivery/round.ts';
 import type { Recipient, StoredMessage } from '../../../relay/spool/message.ts';
-import type { Settlement } from '../../../relay/spool/spool.ts';
+import type { Claim, InFlight, Settlement } from '../../../relay/spool/spool.ts';
 import type { RelayEvent } from '../../../relay/telemetry/events.ts';
 import { providerConfig } from '../../smtp/provider-config.ts';
 import {
@@ -33,6 +33,7 @@ interface Situation {
   /** Called before each settlement is taken. */
   readonly onSettle?: (settlement: Settlement) => void;
   readonly stopping?: AbortController;
+  readonly interrupted?: InFlight;
 }
 
 async function run(situation: Situation) {
@@ -52,13 +53,21 @@ async function run(situation: Situation) {
     ),
   );
   const settlements: Settlement[] = [];
+  const notes: string[] = [];
   const bounced: Recipient[][] = [];
   const stopping = situation.stopping ?? new AbortController();
   const message = storedMessage(situation.message);
-  const round = new Round({ message, body: Buffer.from('Subject: x\r\n\r\n') }, 'fresh', {
+  const claim: Claim = {
+    message,
+    body: Buffer.from('Subject: x\r\n\r\n'),
+    ...(situation.interrupted === undefined ? {} : { interrupted: situation.interrupted }),
+  };
+  const round = new Round(claim, 'fresh', {
     read: () => {
       throw new Error('the body is at hand');
     },
+    note: (_, { provider, uncertain, accepted }) =>
+      notes.push(`${provider} perhaps ${uncertain.join(' ')}, surely ${accepted.join(' ')}`),
     settle: async (_, settlement) => {
       situation.onSettle?.(settlement);
       settlements.push(settlement);
@@ -85,6 +94,7 @@ async function run(situation: Situation) {
   return {
     end,
     settlements,
+    notes,
     last,
     states,
     attempts,
@@ -327,3 +337,108 @@ describe('a round', { concurrency: true }, () => {
     assert.equal(last?.kind, 'failed');
   });
 });
+
+describe('what a round notes for the case that the process is killed', { concurrency: true }, () => {
+  const three = ['a', 'b', 'c'].map(name => ({ address: `${name}@example.net`, state: 'pending' as const }));
+
+  test('before the dot: who may have it; after a 250: who has it; nothing where no dot was sent', async () => {
+    const refused = refusedAt('mail', 451, 'later');
+    const { notes } = await run({
+      providers: { a: [refused, refused, refused], b: [recipientCodes([250], [550, '5.1.1'], [250])] },
+      message: { recipients: three },
+    });
+    assert.deepEqual(notes, ['b perhaps 0 2, surely ', 'b perhaps , surely 0 2']);
+  });
+
+  test('a dot that was refused leaves nobody in doubt', async () => {
+    const { notes } = await run({ providers: { a: [refusedAt('dot', 554, 'no', '5.6.0')], b: [] } });
+    assert.deepEqual(notes, [
+      'a perhaps 0, surely ',
+      'a perhaps , surely ',
+      'b perhaps 0, surely ',
+      'b perhaps , surely 0',
+    ]);
+  });
+
+  test('who is in doubt stays so while the others go on', async () => {
+    const { notes } = await run({
+      providers: { a: [brokenBy({ stage: 'dot', fault: 'lost' })] },
+      limits: { ...providerConfig({ host: 'x', port: 25 }).limits, maxRecipientsPerMessage: 1 },
+      message: { recipients: three.slice(0, 2) },
+    });
+    assert.deepEqual(notes.slice(0, 3), [
+      'a perhaps 0, surely ',
+      'a perhaps 0, surely ',
+      'a perhaps 0 1, surely ',
+    ]);
+    assert.equal(notes.at(-1), 'a perhaps 0, surely 1');
+  });
+});
+
+describe('a message in the middle of which the process was killed', { concurrency: true }, () => {
+  const three = ['a', 'b', 'c'].map(name => ({ address: `${name}@example.net`, state: 'pending' as const }));
+
+  test('whoever may have it waits for the first resend and is counted; the others are sent to at once', async () => {
+    const { last, sessions, events } = await run({
+      providers: { p: [] },
+      message: { recipients: three },
+      interrupted: { provider: 'p', uncertain: [1], accepted: [] },
+    });
+    assert.deepEqual(sessions[0]?.envelopes[0]?.recipients, ['a@example.net', 'c@example.net']);
+    assert.ok(last?.kind === 'failed');
+    assert.ok(Math.abs(last.dueAt - Date.now() - resend.initialDelayMs) < 5000);
+    assert.deepEqual(
+      last.recipients.map(({ state, ambiguous }) => [state, ambiguous]),
+      [
+        ['delivered', undefined],
+        ['pending', 1],
+        ['delivered', undefined],
+      ],
+    );
+    const counted = events.filter(({ event }) => event === 'delivery-ambiguous');
+    assert.equal(counted.length, 1);
+    assert.ok(counted[0]?.event === 'delivery-ambiguous' && counted[0].recipients === 1);
+  });
+
+  test('whoever surely has it is delivered, and not sent to again', async () => {
+    const { end, sessions, events } = await run({
+      providers: { p: [] },
+      interrupted: { provider: 'p', uncertain: [], accepted: [0] },
+    });
+    assert.deepEqual(end, { kind: 'settled', as: 'done' });
+    assert.equal(sessions.length, 0);
+    assert.deepEqual(
+      events.map(({ event }) => event),
+      ['recipient-delivered'],
+    );
+  });
+
+  test('what the note says is on disk before the next transaction begins', async () => {
+    const { settlements } = await run({
+      providers: { p: [() => assert.fail('the round ends with this')] },
+      message: { recipients: three },
+      interrupted: { provider: 'p', uncertain: [], accepted: [0] },
+      stopping: abortedController(),
+    });
+    assert.deepEqual(
+      settlements.map(({ kind, recipients }) => [kind, recipients.map(({ state }) => state)]),
+      [['progress', ['delivered', 'pending', 'pending']]],
+    );
+  });
+
+  test('the death of a process that had it waiting alone changes nothing for those who have ended since', async () => {
+    const { last, states } = await run({
+      providers: { p: [] },
+      message: { recipients: [{ address: 'a@example.net', state: 'rejected' }, three[1]!] },
+      interrupted: { provider: 'p', uncertain: [0], accepted: [] },
+    });
+    assert.deepEqual(states, ['rejected', 'delivered']);
+    assert.equal(last?.recipients[0]?.ambiguous, undefined);
+  });
+});
+
+function abortedController(): AbortController {
+  const controller = new AbortController();
+  controller.abort();
+  return controller;
+}

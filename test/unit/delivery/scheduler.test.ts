@@ -54,10 +54,10 @@ async function bench(
     if (world.down) throw openFailure({ stage: 'connect', fault: 'lost' });
     const session = new FakeSession();
     const transact = session.transact.bind(session);
-    session.transact = async (envelope, body) => {
+    session.transact = async (envelope, body, atDot) => {
       const answer = world.answer(envelope.sender);
       if (answer !== undefined) session.answers.push(answer);
-      const report = await transact(envelope, body);
+      const report = await transact(envelope, body, atDot);
       sent.push(envelope.sender);
       return report;
     };
