@@ -53,20 +53,22 @@ function failoverEvents(before: MailRelayStatus, after: MailRelayStatus): EventN
 }
 
 function conditionEvents(before: MailRelayStatus, after: MailRelayStatus): EventNote[] {
-  const became = (type: string, reason: string): string | undefined => {
+  /** From a worse state to this one is no news of trouble. */
+  const became = (type: string, reason: string, worse?: string): string | undefined => {
     const was = before.conditions?.find(condition => condition.type === type);
     const is = after.conditions?.find(condition => condition.type === type);
-    return is?.reason === reason && was?.reason !== reason ? is.message : undefined;
+    const isNew = was?.reason !== reason && (worse === undefined || was?.reason !== worse);
+    return is?.reason === reason && isNew ? is.message : undefined;
   };
-  const pairs: readonly [EventReason, string, string][] = [
+  const pairs: readonly [EventReason, string, string, string?][] = [
     ['AllProvidersFailing', 'ProvidersHealthy', 'AllFailing'],
-    ['SpoolNearlyFull', 'SpoolHealthy', 'NearlyFull'],
+    ['SpoolNearlyFull', 'SpoolHealthy', 'NearlyFull', 'DiskLow'],
     ['SpoolFull', 'SpoolHealthy', 'DiskLow'],
     ['ConfigurationRefused', 'ConfigurationValid', 'RefusedByRelay'],
     ['NameTaken', 'Stalled', 'NameTaken'],
   ];
-  return pairs.flatMap(([event, type, reason]) => {
-    const message = became(type, reason);
+  return pairs.flatMap(([event, type, reason, worse]) => {
+    const message = became(type, reason, worse);
     return message === undefined ? [] : [note(event, message)];
   });
 }

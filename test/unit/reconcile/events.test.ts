@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { eventReasons } from '../../../operator/api/conditions.ts';
+import type { MailRelayStatus, ProviderState, ProviderStatus } from '../../../operator/api/schema-status.ts';
+import { eventsOf } from '../../../operator/reconcile/events.ts';
+import type { Observation } from '../../../operator/reconcile/observation.ts';
+import { threeProvidersSpec } from '../operator-api/relays.ts';
+import { fingerprint, observed } from './observations.ts';
+
+const since = '2026-01-01T00:00:00Z';
+
+/** A state, with the words of the provider. */
+type Given = ProviderState | readonly [ProviderState, string];
+
+function providers(...states: readonly Given[]): ProviderStatus[] {
+  return states.map((given, at) => {
+    const [state, message] = typeof given === 'string' ? [given] : given;
+    return { name: ['primary', 'backup'][at]!, state, since, ...(message !== undefined && { message }) };
+  });
+}
+
+function condition(type: string, reason: string, message = 'words'): MailRelayStatus {
+  return { conditions: [{ type, reason, message, status: 'False', lastTransitionTime: since }] };
+}
+
+const via = (active: string, ...states: readonly Given[]): MailRelayStatus => ({
+  activeProvider: active,
+  providers: providers(...states),
+});
+const running = (loadedReplicas: number, config = fingerprint): MailRelayStatus => ({
+  replicas: 2,
+  config: { fingerprint: config, loadedReplicas },
+});
+const scale = (draining: readonly string[]) => ({
+  scale: { replicas: 2, draining, awaited: draining, leaving: [], unsent: 1 },
+});
+const left = { volumes: { pending: [], held: [{ claim: 'spool-mail-1', messages: 4, since }] } };
+const passing = { ...threeProvidersSpec, spool: { retention: 'Delete' } } as const;
+
+type Case = readonly [
+  what: string,
+  before: MailRelayStatus,
+  after: MailRelayStatus,
+  wanted: readonly (readonly [reason: string, note: RegExp])[],
+  seen?: Observation,
+];
+
+const cases: readonly Case[] = [
+  ['nothing changes', via('primary', 'Active', 'Standby'), via('primary', 'Active', 'Standby'), []],
+  ['all begins', {}, via('primary', 'Active', ['Failing', 'refused']), []],
+  [
+    'mail goes another way',
+    via('primary', 'Active', 'Standby'),
+    via('backup', ['Failing', '421 no'], 'Active'),
+    [['ProviderFailedOver', /^mail goes through backup instead of primary, which is Failing: 421 no$/]],
+  ],
+  ['the order is changed', via('primary', 'Active', 'Standby'), via('backup', 'Standby', 'Active'), []],
+  [
+    'a provider refuses its password',
+    via('primary', 'Active', 'Standby'),
+    via('backup', ['Suspended', '535 no'], 'Active'),
+    [
+      ['ProviderSuspended', /^primary refused its credentials and is not used until they change: 535 no$/],
+      ['ProviderFailedOver', /primary, which is Suspended/],
+    ],
+  ],
+  [
+    'a provider is back',
+    via('backup', 'Failing', 'Active'),
+    via('primary', 'Active', 'Standby'),
+    [['ProviderRecovered', /^primary can be used again; it was Failing$/]],
+  ],
+  ['a provider gets worse', via('backup', 'Cooling', 'Active'), via('backup', 'Failing', 'Active'), []],
+  [
+    'the words change',
+    via('backup', ['Failing', 'a'], 'Active'),
+    via('backup', ['Failing', 'b'], 'Active'),
+    [],
+  ],
+  [
+    'all fail',
+    condition('ProvidersHealthy', 'SomeFailing'),
+    condition('ProvidersHealthy', 'AllFailing'),
+    [['AllProvidersFailing', /^words$/]],
+  ],
+  [
+    'all still fail',
+    condition('ProvidersHealthy', 'AllFailing'),
+    condition('ProvidersHealthy', 'AllFailing', 'others'),
+    [],
+  ],
+  [
+    'a volume is nearly full',
+    condition('SpoolHealthy', 'Healthy'),
+    condition('SpoolHealthy', 'NearlyFull'),
+    [['SpoolNearlyFull', /words/]],
+  ],
+  [
+    'a volume is full',
+    condition('SpoolHealthy', 'NearlyFull'),
+    condition('SpoolHealthy', 'DiskLow'),
+    [['SpoolFull', /words/]],
+  ],
+  [
+    'there is a little room again',
+    condition('SpoolHealthy', 'DiskLow'),
+    condition('SpoolHealthy', 'NearlyFull'),
+    [],
+  ],
+  [
+    'a configuration is refused',
+    {},
+    condition('ConfigurationValid', 'RefusedByRelay'),
+    [['ConfigurationRefused', /words/]],
+  ],
+  ['a name is taken', {}, condition('Stalled', 'NameTaken'), [['NameTaken', /words/]]],
+  [
+    'a resend was asked for',
+    { lastHandledResendAt: 'a' },
+    { lastHandledResendAt: 'b' },
+    [['ResendRequested', /as asked at b$/]],
+  ],
+  [
+    'the last pod has loaded the new configuration',
+    running(1),
+    running(2),
+    [['ConfigurationLoaded', /^all 2 pods run configuration 0123456789abcdef$/]],
+  ],
+  ['the first pods start', {}, running(2), []],
+  ['a pod is behind', running(2, 'old'), running(1), []],
+  ['no pod runs', running(2, 'old'), { ...running(0), replicas: 0 }, []],
+  [
+    'a replica is to go',
+    {},
+    {},
+    [['ScaleDownDraining', /^mail-1 send what they have/]],
+    observed(scale(['mail-1'])),
+  ],
+  ['it is still draining', condition('Reconciling', 'ScalingDown'), {}, [], observed(scale(['mail-1']))],
+  [
+    'it is deleted',
+    {},
+    {},
+    [['DeleteDraining', /^mail-0 send what they have/]],
+    observed({ ...scale(['mail-0']), deleting: true }),
+  ],
+  [
+    'a replica went with mail',
+    {},
+    {},
+    [['ScaleDownLeftMail', /^4 unsent messages stay on spool-mail-1/]],
+    observed(left),
+  ],
+  ['that is known', { heldVolumes: left.volumes.held }, {}, [], observed(left)],
+  [
+    'it went with mail and its volumes',
+    {},
+    {},
+    [['DeleteLeftMail', /^4 unsent messages go with spool-mail-1/]],
+    observed({ ...left, deleting: true }, passing),
+  ],
+];
+
+describe('events', () => {
+  for (const [what, before, after, wanted, seen = observed()] of cases) {
+    const names = wanted.map(([reason]) => reason).join(' and ') || 'nothing';
+    test(`tell ${names} when ${what}`, () => {
+      const events = eventsOf(before, after, seen);
+      assert.deepEqual(
+        events.map(({ reason }) => reason),
+        wanted.map(([reason]) => reason),
+      );
+      for (const [at, [, note]] of wanted.entries()) assert.match(events[at]?.note ?? '', note);
+      for (const { type, reason } of events) {
+        assert.equal(type, eventReasons[reason as keyof typeof eventReasons][0]);
+      }
+    });
+  }
+
+  test('have a case here for every reason that there is', () => {
+    const told = new Set(cases.flatMap(([, , , wanted]) => wanted.map(([reason]) => reason)));
+    assert.deepEqual([...told].sort(), Object.keys(eventReasons).sort());
+  });
+});
