@@ -19,6 +19,7 @@ import type { KubeClient } from './kube/resource.ts';
 import { createStatusWriter } from './kube/status.ts';
 import { createTransport, type Transport } from './kube/transport.ts';
 import { createWorkQueue, type WorkQueue } from './kube/work-queue.ts';
+import { unhealthy } from './liveness.ts';
 import type { OperatorOptions } from './options.ts';
 import { type Probes, serveProbes } from './probes.ts';
 import { Caches } from './reconcile/caches.ts';
@@ -29,12 +30,6 @@ import { SecretFactsCache } from './reconcile/secret-facts.ts';
 import { serviceMonitors } from './resources/kinds.ts';
 import { connectTriggers, resync } from './triggers.ts';
 
-/** Every MailRelay is looked at again this often even when nothing happens. Costs no request when all is well. */
-const RESYNC_MS = 30 * 60_000;
-/** A watch that could not be re-opened for so long will not be by this process. */
-const STALE_WATCH_MS = 10 * 60_000;
-/** Renewal is due every 2 s and must succeed within 10 s; see lease.ts. */
-const STALE_LEASE_MS = 30_000;
 const DRAIN_MS = 20_000;
 
 type Ask = (ip: string) => Promise<RelayStatus>;
@@ -51,7 +46,7 @@ export class Operator {
   #probes: Probes | undefined;
   #synced = false;
   #endTriggers: () => void = () => undefined;
-  #resync: NodeJS.Timeout | undefined;
+  #endResync: () => void = () => undefined;
   #stopped: Promise<void> | undefined;
 
   private constructor(options: OperatorOptions, parts: Parts) {
@@ -131,15 +126,13 @@ export class Operator {
 
   #work(): void {
     this.#endTriggers = connectTriggers(this.#caches, this.#queue);
-    resync(this.#caches, this.#queue);
-    this.#resync = setInterval(() => resync(this.#caches, this.#queue), RESYNC_MS);
-    this.#resync.unref();
+    this.#endResync = resync(this.#caches, this.#queue, systemClock);
     this.#queue.start();
   }
 
   /** Takes in nothing new and asks no pods. */
   #rest(): void {
-    clearInterval(this.#resync);
+    this.#endResync();
     this.#endTriggers();
     this.#endTriggers = () => undefined;
     this.#reports.stop();
@@ -203,10 +196,8 @@ export class Operator {
   }
 
   #unhealthy(): string | undefined {
-    const sinceRenewal = this.#election?.sinceRenewalMs() ?? 0;
-    if (sinceRenewal > STALE_LEASE_MS) return `leading, but the lease was renewed ${sinceRenewal} ms ago`;
-    const stale = this.#caches.all.find(cache => cache.stats().disconnectedMs > STALE_WATCH_MS);
-    return stale === undefined ? undefined : `the watch of ${stale.resource.kind} has been away for too long`;
+    const sinceRenewalMs = this.#election?.sinceRenewalMs();
+    return unhealthy({ sinceRenewalMs, watches: this.#caches.all.map(cache => cache.stats()) });
   }
 }
 

@@ -3,6 +3,7 @@
  * of the work queue. A person's edit comes before everything else.
  */
 import type { MailRelayObject } from './api/mail-relay.ts';
+import type { Clock } from './kube/clock.ts';
 import type { ObjectEvent } from './kube/informer.ts';
 import { type KubeObject, keyOf } from './kube/object.ts';
 import type { WorkQueue } from './kube/work-queue.ts';
@@ -31,9 +32,25 @@ export function connectTriggers(caches: Caches, queue: WorkQueue): () => void {
   };
 }
 
-/** Every MailRelay once more, after everything that somebody waits for. */
-export function resync(caches: Caches, queue: WorkQueue): void {
-  for (const relay of caches.relays.list()) queue.add(keyOf(relay.metadata), 'low');
+/** Costs no request when all is well. */
+const RESYNC_MS = 30 * 60_000;
+
+/**
+ * Every MailRelay now and every 30 minutes once more, after everything that somebody waits for: whatever was missed is
+ * found then. Returns what ends it.
+ */
+export function resync(
+  caches: { readonly relays: Pick<Caches['relays'], 'list'> },
+  queue: Pick<WorkQueue, 'add'>,
+  clock: Pick<Clock, 'after'>,
+): () => void {
+  let cancel = (): void => undefined;
+  const look = (): void => {
+    for (const relay of caches.relays.list()) queue.add(keyOf(relay.metadata), 'low');
+    cancel = clock.after(RESYNC_MS, look);
+  };
+  look();
+  return () => cancel();
 }
 
 /** Our own status writes come back as updates; only what others say is news. */

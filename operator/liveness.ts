@@ -1,0 +1,24 @@
+/** When only a new process can help the operator: it leads and cannot renew its lease, or a watch stays away. Pure. */
+
+/** Renewal is due every 2 s and must succeed within 10 s; see kube/lease.ts. */
+const STALE_LEASE_MS = 30_000;
+/** A watch that could not be re-opened for so long will not be by this process. */
+const STALE_WATCH_MS = 10 * 60_000;
+
+/** What tells whether the operator still lives. */
+export interface SignsOfLife {
+  /** undefined while it does not lead. */
+  readonly sinceRenewalMs: number | undefined;
+  /** For how long each kind has had no open watch; 0 = it has. */
+  readonly watches: readonly { readonly kind: string; readonly disconnectedMs: number }[];
+}
+
+/** Why the process should be ended, for people; undefined while all is well. */
+export function unhealthy({ sinceRenewalMs = 0, watches }: SignsOfLife): string | undefined {
+  if (sinceRenewalMs > STALE_LEASE_MS) {
+    return `leading, but the lease was renewed ${Math.round(sinceRenewalMs)} ms ago`;
+  }
+  const stale = watches.find(({ disconnectedMs }) => disconnectedMs > STALE_WATCH_MS);
+  if (stale === undefined) return undefined;
+  return `the watch of ${stale.kind} has been away for ${Math.round(stale.disconnectedMs / 1000)} s`;
+}
