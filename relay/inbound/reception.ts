@@ -13,8 +13,12 @@ import { type HeaderFacts, HeaderScanner } from './header-scanner.ts';
 import { type Refusal, refusals } from './refusals.ts';
 import { type TraceFacts, traceHeaders } from './trace-headers.ts';
 
-/** A header beyond this is no mail: real ones stay below 100 KB. */
-const MAX_HEADER = 1024 * 1024;
+/**
+ * A header beyond this is no mail: real ones stay below 100 KB, and Exchange
+ * takes 256 KB by default. It is held in memory, for each of a thousand
+ * connections at a time, in a pod of 512 MiB.
+ */
+const MAX_HEADER = 256 * 1024;
 
 /**
  * How much of a refused message is read on to find its end, so that the client

@@ -127,9 +127,10 @@ describe('the size limit', () => {
     const client = await rig.client();
     await client.hello();
     assert.match(
-      await client.send(`X: ${'y'.repeat(1_200_000)}\r\n\r\n`),
-      /^552 5\.3\.4 Message header too large, at most 1048576 bytes/,
+      await client.send(`X: ${'y'.repeat(400_000)}\r\n\r\n`),
+      /^552 5\.3\.4 Message header too large, at most 262144 bytes/,
     );
+    assert.match(await client.send(`X: ${'y'.repeat(240_000)}\r\n\r\ntext`), /^250 /);
     assert.equal(rig.spool.open, 0);
   });
 });
