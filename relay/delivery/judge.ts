@@ -36,8 +36,8 @@ const beforeMail: ReadonlySet<Stage> = new Set([
   'auth',
 ]);
 
-/** A 421 that ends this connection alone: it was idle, or has carried its share. */
-const sessionOver = /\b(idle|time-?out|timed out|(per|this|same|in) (session|connection))\b/i;
+/** A 421 that ends this connection alone: it was idle, has carried its share, or many recipients of one message were bad (Postfix). */
+const sessionOver = /\b(too many errors|idle|time-?out|timed out|(per|this|same|in) (session|connection))\b/i;
 
 const throttleMeant: Verdict = verdict('rate', { effect: 'cool-down', waitMs: throttleMs });
 const credentialsRefused: Verdict = verdict('authentication', { effect: 'suspend' });

@@ -99,6 +99,7 @@ const rows: readonly Row[] = [
     failures: [
       answered('mail', '421 4.4.2 Connection timed out, idle'),
       answered('mail', '421 Maximum message count per session reached'),
+      answered('rcpt', '421 4.7.0 mx.example Error: too many errors'),
       answered('rcpt', '421 4.7.0 Too many messages in this connection'),
     ],
     expected: { class: 'service', again: 'retry', next: true, effect: 'soft-strike', ...kept },
