@@ -12,6 +12,7 @@ import { createClient } from './kube/client.ts';
 import { systemClock } from './kube/clock.ts';
 import { loadConnection } from './kube/connection.ts';
 import { createEventRecorder, type EventRecorder } from './kube/events.ts';
+import { guardWrites } from './kube/guard-writes.ts';
 import type { InformerFault } from './kube/informer.ts';
 import { createLeaderElection, type LeaderElection } from './kube/lease.ts';
 import { createKubeMetrics, type KubeMetrics } from './kube/metrics.ts';
@@ -56,7 +57,8 @@ export class Operator {
     this.#caches = parts.caches;
     this.#election = options.leaderElect ? this.#elect(parts) : undefined;
     const mayWrite = (): boolean => this.#election?.isLeader() ?? true;
-    const { client, metrics } = parts;
+    const { metrics } = parts;
+    const client = options.leaderElect ? createClient(guardWrites(parts.transport, mayWrite)) : parts.client;
     this.#events = createEventRecorder({
       client,
       controller: `${group}/operator`,

@@ -2,7 +2,7 @@
  * Leader election by a coordination.k8s.io/v1 Lease: one of several processes writes. A holder counts its right
  * from before it sent the renewal and gives up 5 s before anybody may take over; a candidate counts from when it
  * saw the last change, on its own clock, so that clocks may differ. What a lease cannot give: a write already on
- * its way when the right ends still arrives, so writes need time-outs below those 5 s, or preconditions.
+ * its way when the right ends still arrives, so writes need time-outs below those 5 s: guard-writes.ts sets them.
  */
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
@@ -62,6 +62,8 @@ export const leases = defineResource<Lease>({
 const defaultLeaseMs = 15_000;
 const defaultDeadlineMs = 10_000;
 const defaultRetryMs = 2_000;
+/** A write that began while its sender led, and is given up after this, ends before anybody else may lead. */
+export const longestWriteMs: number = defaultLeaseMs - defaultDeadlineMs - 500;
 
 export function createLeaderElection(options: LeaderElectionOptions): LeaderElection {
   return new LeaseElection(options);

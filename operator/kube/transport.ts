@@ -29,6 +29,8 @@ export interface ApiRequest {
   timeoutMs?: number;
   /** How often a failed try may be repeated; default 3, 0 = the caller has its own backoff. */
   retries?: number;
+  /** Called before each try; what it throws ends the call. */
+  beforeTry?: () => void;
   /** Whether repeating it after a lost answer does no harm; default: everything but POST. */
   idempotent?: boolean;
   /** What metrics call it. */
@@ -135,6 +137,7 @@ class HttpTransport implements Transport {
   async #repeat<T>(request: ApiRequest, deadline: Deadline, attempt: Attempt<T>): Promise<T> {
     let refreshed = false;
     for (let failures = 1; ; ) {
+      request.beforeTry?.();
       try {
         return await this.#measured(request, attempt);
       } catch (error) {

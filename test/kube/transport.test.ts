@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { ApiError, ConnectionError } from '../../operator/kube/api-error.ts';
+import { guardWrites } from '../../operator/kube/guard-writes.ts';
 import type { Connection, TokenSource } from '../../operator/kube/identity.ts';
 import {
   type ApiRequest,
@@ -72,6 +73,30 @@ describe('the transport on a faulty server', () => {
       assert.deepEqual(codes(), [code]);
     });
   }
+
+  test('repeats no write of one that leads no more', async () => {
+    server.script('other', { kind: 'status', code: 429, retryAfter: 1 });
+    const isLeading = (): boolean => server.count('other') === 0;
+    const guarded = guardWrites(connect(), isLeading);
+    await assert.rejects(guarded.request({ ...post, method: 'PATCH' }), { name: 'NotLeaderError' });
+    assert.equal(server.count('other'), 1);
+    await assert.rejects(guarded.request(post), { name: 'NotLeaderError' });
+    assert.equal(server.count('other'), 1);
+    await guarded.request(get);
+  });
+
+  test('gives a write up before another may lead', async () => {
+    const asked: ApiRequest[] = [];
+    const request = (given: ApiRequest): Promise<never> => Promise.resolve(asked.push(given) as never);
+    const guarded = guardWrites({ ...connect(), request }, () => true);
+    for (const given of [post, { ...post, timeoutMs: 60_000 }, { ...post, timeoutMs: 1000 }, get]) {
+      await guarded.request(given);
+    }
+    assert.deepEqual(
+      asked.map(({ timeoutMs }) => timeoutMs),
+      [4500, 4500, 1000, undefined],
+    );
+  });
 
   test('gives up after three repeats', async () => {
     server.script('other', ...Array.from({ length: 9 }, (): Fault => ({ kind: 'status', code: 429 })));

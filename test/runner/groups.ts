@@ -57,7 +57,7 @@ export const groups: readonly Group[] = [
   {
     name: 'e2e',
     files: ['e2e/**', 'cluster/**'],
-    concurrency: 2,
+    concurrency: 3, // they wait more than they work
     minutes: 20,
     onCluster: true,
     longest: ['e2e/operator.test.ts', 'e2e/pods.test.ts'],
