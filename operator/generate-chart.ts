@@ -2,13 +2,15 @@
  * Writes what the chart has from elsewhere: the CRD as a template, and one rule file an alert on relays. With --check
  * it writes nothing and ends with 1 when a file is not what would be written, or should not be there.
  */
-import { globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { globSync, rmSync } from 'node:fs';
 import { stringify } from 'yaml';
+import { complain, isCheck, writeOrCheck } from '../generated-files.ts';
 import { resendSchema } from '../relay/config/schema-delivery.ts';
 import { customResourceDefinition } from './api/crd.ts';
 import { type Alert, alertsOfAll } from './resources/alerts.ts';
 
-const chart = new URL('../charts/mailrelay/', import.meta.url);
+const directory = 'charts/mailrelay';
+const chart = new URL(`../${directory}/`, import.meta.url);
 
 /** Where runbooks are unless a value of the chart says otherwise. */
 export const runbooks = 'https://mailrelay.dev/docs/runbooks';
@@ -68,29 +70,13 @@ function leftOver(files: ReadonlyMap<string, string>): readonly string[] {
   return globSync('alerts/*.yaml', { cwd }).filter(path => !kept.has(path));
 }
 
-function main(check: boolean): void {
+function main(): void {
   const files = chartFiles();
   for (const path of leftOver(files)) {
-    if (check) complain(path, 'should not be there');
+    if (isCheck()) complain(`${directory}/${path}`, 'should not be there');
     else rmSync(new URL(path, chart));
   }
-  for (const [path, text] of files) {
-    if (!check) writeFileSync(new URL(path, chart), text);
-    else if (present(path) !== text) complain(path, 'is out of date');
-  }
+  writeOrCheck([...files].map(([path, text]) => [`${directory}/${path}`, text] as const));
 }
 
-function complain(path: string, how: string): void {
-  process.stderr.write(`charts/mailrelay/${path} ${how}: run node operator/generate-chart.ts\n`);
-  process.exitCode = 1;
-}
-
-function present(path: string): string | undefined {
-  try {
-    return readFileSync(new URL(path, chart), 'utf8');
-  } catch {
-    return undefined;
-  }
-}
-
-if (import.meta.main) main(process.argv.includes('--check'));
+if (import.meta.main) main();

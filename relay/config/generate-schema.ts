@@ -3,8 +3,9 @@
  * and the table of keys in docs/configuration.md. With --check it writes
  * nothing and exits 1 when either differs from what it would write.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import * as z from 'zod';
+import { writeOrCheck } from '../../generated-files.ts';
 import { keyTable, type SchemaNode } from './key-table.ts';
 import { configSchema } from './schema.ts';
 
@@ -26,27 +27,11 @@ export function withKeyTable(page: string, table: string): string {
   return `${before}${begin}\n${table}\n${end}${after}`;
 }
 
-function main(check: boolean): void {
+if (import.meta.main) {
   const schema = jsonSchema();
-  const schemaFile = new URL('../../docs/config.schema.json', import.meta.url);
-  const pageFile = new URL('../../docs/configuration.md', import.meta.url);
-  const wanted: [URL, string][] = [
-    [schemaFile, `${JSON.stringify(schema, null, 2)}\n`],
-    [pageFile, withKeyTable(readFileSync(pageFile, 'utf8'), keyTable(schema))],
-  ];
-  const stale = wanted.filter(([file, text]) => contents(file) !== text);
-  if (!check) for (const [file, text] of stale) writeFileSync(file, text);
-  const names = stale.map(([file]) => file.pathname.split('/').slice(-2).join('/')).join(', ');
-  if (stale.length > 0) process.stderr.write(`${check ? 'out of date' : 'written'}: ${names}\n`);
-  if (check && stale.length > 0) process.exitCode = 1;
+  const page = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8');
+  writeOrCheck([
+    ['docs/config.schema.json', `${JSON.stringify(schema, null, 2)}\n`],
+    ['docs/configuration.md', withKeyTable(page, keyTable(schema))],
+  ]);
 }
-
-function contents(file: URL): string | undefined {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return undefined;
-  }
-}
-
-if (import.meta.main) main(process.argv.includes('--check'));

@@ -2,7 +2,7 @@
  * Writes docs/events.md and docs/metrics.md. With --check it writes nothing
  * and ends with 1 when one of them is not what would be written.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeOrCheck } from '../../generated-files.ts';
 import { createMetrics } from './metrics.ts';
 import { eventsReference, metricsReference } from './reference.ts';
 
@@ -18,26 +18,7 @@ const { registry } = createMetrics({
   version: '',
 });
 
-const pages: readonly (readonly [path: string, text: string])[] = [
+writeOrCheck([
   ['docs/events.md', eventsReference()],
   ['docs/metrics.md', metricsReference(registry)],
-];
-
-const base = new URL('../../', import.meta.url);
-const check = process.argv.includes('--check');
-for (const [path, text] of pages) {
-  const file = new URL(path, base);
-  if (!check) writeFileSync(file, text);
-  else if (present(file) !== text) {
-    process.stderr.write(`${path} is out of date: run node relay/telemetry/write-reference.ts\n`);
-    process.exitCode = 1;
-  }
-}
-
-function present(file: URL): string | undefined {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return undefined;
-  }
-}
+]);
