@@ -55,7 +55,7 @@ export class Scheduler {
   #putOff = false;
   #lookTimer: NodeJS.Timeout | undefined;
   #lookAt = Number.POSITIVE_INFINITY;
-  #idle: (() => void) | undefined;
+  #idle: PromiseWithResolvers<void> | undefined;
   #broken: string | undefined;
   #abandoned = false;
 
@@ -103,9 +103,8 @@ export class Scheduler {
   /** Resolves when no message is on a round any more. Call pause() first. */
   settled(): Promise<void> {
     if (this.running === 0) return Promise.resolve();
-    return new Promise(resolve => {
-      this.#idle = resolve;
-    });
+    this.#idle ??= Promise.withResolvers();
+    return this.#idle.promise;
   }
 
   /** The deadline of a stop has passed: what still waits for room on the disk is given up. */
@@ -117,7 +116,7 @@ export class Scheduler {
   drain(reason: string): void {
     const { messages } = this.#deps.spool.counts().failed;
     if (messages === 0 || this.#stopping === undefined) return;
-    this.#drain = { since: this.#deps.now(), left: messages };
+    this.#drain = { since: this.#deps.spool.mark(), left: messages };
     this.#deps.emit({ event: 'drain-started', reason, messages });
     this.#pump();
   }
@@ -247,7 +246,10 @@ export class Scheduler {
     void this.#run(claim, lane).finally(() => {
       this.#running[lane] -= 1;
       this.#bodyBytes -= claim.body?.length ?? 0;
-      if (this.running === 0) this.#idle?.();
+      if (this.running === 0) {
+        this.#idle?.resolve();
+        this.#idle = undefined;
+      }
       if (lane === 'resend' || this.#backlog) this.#pump();
     });
   }

@@ -114,18 +114,18 @@ export class Operations {
     const { rows, claims, counts } = this.#options;
     rows.insert(op);
     counts.add(op.state, 1, op.size);
-    if (op.claim) claims.take(op.id, op.receivedAt);
+    if (op.claim) claims.take(op.id, op.at ?? op.receivedAt);
   }
 
   #claim(op: ClaimOp): readonly ClaimedRow[] {
-    const { rows, claims, now } = this.#options;
+    const { rows, claims } = this.#options;
     const candidates =
       op.triedBefore === undefined
         ? rows.due(op.state, op.dueBefore, op.dueAfter)
-        : rows.untried(op.state, op.triedBefore);
+        : rows.untried(op.state, op.triedBefore, op.dueBefore);
     let room = CLAIM_BODY_BYTES;
     return this.#unclaimed(candidates, op.limit).map(row => {
-      claims.take(row[1], now());
+      claims.take(row[1], op.at);
       const body = this.#bodyAtHand(row, room);
       room -= body?.length ?? 0;
       return { row, body };

@@ -44,6 +44,8 @@ export interface PutOp {
   readonly receivedAt: number;
   readonly dueAt: number;
   readonly claim: boolean;
+  /** The moment of the claim (Spool.mark). Default: receivedAt. */
+  readonly at?: number;
   readonly body?: Uint8Array;
 }
 
@@ -65,6 +67,8 @@ export interface SettleOp {
 
 export interface ClaimOp {
   readonly op: 'claim';
+  /** The moment of the claim (Spool.mark). */
+  readonly at: number;
   readonly state: number;
   readonly dueBefore: number;
   readonly triedBefore: number | undefined;
@@ -191,6 +195,8 @@ export type Report =
       readonly type: 'ready';
       readonly nextN: number;
       readonly lastId: MessageId | undefined;
+      /** When the last round began of all that wait in emails/failed, 0 when none does. */
+      readonly lastTriedAt: number;
       readonly counters: Counters;
       readonly events: readonly RelayEvent[];
     }

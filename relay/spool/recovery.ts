@@ -46,6 +46,8 @@ export interface Recovered {
   readonly nextN: number;
   /** The greatest id in the store. */
   readonly lastId: MessageId | undefined;
+  /** When the last round began of all that wait in emails/failed, 0 when none does. */
+  readonly lastTriedAt: number;
   readonly events: readonly RelayEvent[];
 }
 
@@ -78,15 +80,21 @@ class Recovery {
     for (const name of ['failed', 'dead', 'quarantine', '.']) syncNow(join(this.#directory, name));
     this.#findMissing();
     const counts = this.#count();
-    const [n] = this.#rows.get('SELECT max(n) FROM message') ?? [];
-    const [key] = this.#rows.get('SELECT max(key) FROM chunk') ?? [];
     const [id] = this.#rows.get('SELECT max(id) FROM message') ?? [];
+    const lastN = this.#greatest('SELECT max(n) FROM message');
+    const lastDraftN = Math.floor(this.#greatest('SELECT max(key) FROM chunk') / CHUNKS_PER_MESSAGE);
     return {
       counts,
-      nextN: Math.max(Number(n ?? 0), Math.floor(Number(key ?? 0) / CHUNKS_PER_MESSAGE)) + 1,
+      nextN: Math.max(lastN, lastDraftN) + 1,
       lastId: id === null || id === undefined ? undefined : (id as MessageId),
+      lastTriedAt: this.#greatest('SELECT max(tried_at) FROM message WHERE state = 1'),
       events: this.#events(counts),
     };
+  }
+
+  /** 0 where there is none. */
+  #greatest(sql: string): number {
+    return Number(this.#rows.get(sql)?.[0] ?? 0);
   }
 
   #transaction(work: () => void): void {

@@ -169,13 +169,13 @@ export class Rows {
    * when they are due: whatever makes others go early must not double them.
    * Inside a JSON string the quotation marks of the pattern would be escaped.
    */
-  untried(state: number, before: number): Iterable<Row> {
+  untried(state: number, before: number, due: number): Iterable<Row> {
     // A literal state lets the partial index serve. It must be named: left to itself SQLite takes
     // message_due and sorts all that failed at each claim (EXPLAIN QUERY PLAN; 10,000 drained at 950/s).
     const [from, order] = state === 1 ? ['state = 1', 'tried_at'] : ['state = 0', 'due_at'];
     const index = state === 1 ? 'message_tried' : 'message_due';
-    const sql = `SELECT ${ROW_COLUMNS} FROM message INDEXED BY ${index} WHERE ${from} AND tried_at < ?1 AND (due_at < ?1 OR recipients NOT LIKE '%"ambiguous":%') ORDER BY ${order}`;
-    return this.each(sql, before) as Iterable<Row>;
+    const sql = `SELECT ${ROW_COLUMNS} FROM message INDEXED BY ${index} WHERE ${from} AND tried_at < ?1 AND (due_at <= ?2 OR recipients NOT LIKE '%"ambiguous":%') ORDER BY ${order}`;
+    return this.each(sql, before, due) as Iterable<Row>;
   }
 
   dueTimes(state: number): Iterable<readonly unknown[]> {

@@ -49,10 +49,10 @@ export interface ClaimQuery {
   /** Only those due by then (ms since the epoch). */
   readonly dueBefore: number;
   /**
-   * Only those whose last round began before then, due or not: how a
+   * Only those whose last round began before that mark(), due or not: how a
    * drain reaches every waiting message exactly once without rewriting rows.
-   * Given, it replaces dueBefore. Messages that may have arrived (a recipient
-   * with `ambiguous`) are left out until they are due.
+   * Messages that may have arrived (a recipient with `ambiguous`) are left out
+   * until they are due by `dueBefore`.
    */
   readonly triedBefore?: number;
   /** Only those due later than that: what a clock that was ahead has put off for too long. */
@@ -106,6 +106,8 @@ export interface Spool {
    * process's until settled or released. A crash releases all.
    */
   claim(query: ClaimQuery): Promise<readonly Claim[]>;
+  /** For `triedBefore`: every round so far began before it, none after it does, whatever the clock does. */
+  mark(): number;
   /**
    * Called with each message the moment it is committed while it returns
    * true from `wanted`: spares the read back. The message counts as claimed.

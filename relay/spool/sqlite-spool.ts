@@ -43,6 +43,8 @@ export class SqliteSpool implements OpenSpool {
   readonly #flow = new Flow();
   #retention: Retention;
   #nextN: number;
+  /** The moment of the last claim: a clock that never goes back. */
+  #claimedAt: number;
   #counters: Counters;
   readonly #byHand: ByHand;
   #taker: ArrivalTaker | undefined;
@@ -55,6 +57,7 @@ export class SqliteSpool implements OpenSpool {
     this.#notes = notes;
     this.#retention = options.retention;
     this.#nextN = ready.nextN;
+    this.#claimedAt = ready.lastTriedAt;
     this.#counters = ready.counters;
     this.#byHand = new ByHand(channel, options.now);
     this.#nextId = messageIds(options.now, limit => randomInt(limit), ready.lastId);
@@ -97,7 +100,7 @@ export class SqliteSpool implements OpenSpool {
     const taker = !op.claim && this.#taker?.wanted(op.size) ? this.#taker : undefined;
     this.#disk.wrote(body?.length ?? 0);
     try {
-      await this.#channel.call({ ...op, claim: op.claim || taker !== undefined });
+      await this.#channel.call({ ...op, claim: op.claim || taker !== undefined, at: this.#moment() });
     } catch (error) {
       if (error instanceof SpoolError && error.kind === 'disk-full') this.#disk.full();
       throw error;
@@ -108,6 +111,7 @@ export class SqliteSpool implements OpenSpool {
   async claim(query: ClaimQuery): Promise<readonly Claim[]> {
     const claimed = await this.#channel.call({
       op: 'claim',
+      at: this.#moment(),
       state: STATES.indexOf(query.state),
       dueBefore: query.dueBefore,
       triedBefore: query.triedBefore,
@@ -123,6 +127,16 @@ export class SqliteSpool implements OpenSpool {
         ...(interrupted === undefined ? {} : { interrupted }),
       };
     });
+  }
+
+  mark(): number {
+    this.#claimedAt = this.#moment() + 1;
+    return this.#claimedAt;
+  }
+
+  #moment(): number {
+    this.#claimedAt = Math.max(this.#claimedAt, this.#options.now());
+    return this.#claimedAt;
   }
 
   onArrival(taker: ArrivalTaker): void {

@@ -93,7 +93,7 @@ interface Service {
 
 function serve(port: MessagePort, opened: Opened, service: Service): void {
   const { rows, recovered, ownership } = opened;
-  const { counts, nextN, lastId, events } = recovered;
+  const { counts, nextN, lastId, lastTriedAt, events } = recovered;
   const store = new Store({ database: rows.database, counts, leave: () => ownership.release(), ...service });
   port.on('message', (first: Request) => {
     let close = first.close;
@@ -110,6 +110,6 @@ function serve(port: MessagePort, opened: Opened, service: Service): void {
     await store.close();
     port.close();
   };
-  service.report({ type: 'ready', nextN, lastId, counters: store.counters(), events });
+  service.report({ type: 'ready', nextN, lastId, lastTriedAt, counters: store.counters(), events });
   setImmediate(() => store.prepareForFullDisk());
 }

@@ -343,6 +343,44 @@ describe('the schedule', { concurrency: 4 }, () => {
       assert.equal(scheduler.broken, undefined);
     }));
 
+  test('a small step back of the clock leaves no mail out of a drain, and sends none twice', () =>
+    bench(async ({ scheduler, spool, sent, put, world }) => {
+      world.answer = () => refusedAt('rcpt', 450, 'full');
+      scheduler.resume();
+      await put(3);
+      await until(() => spool.counts().failed.messages === 3 && scheduler.running === 0, 'all to wait');
+      world.ahead = -5000;
+      sent.length = 0;
+      scheduler.drain('a test');
+      await until(() => sent.length === 3, 'the drain', 3000);
+      await until(() => scheduler.running === 0, 'its end');
+      await put(1);
+      await until(() => spool.counts().failed.messages === 4 && scheduler.running === 0, 'another to wait');
+      world.ahead = -10_000;
+      sent.length = 0;
+      scheduler.drain('another test');
+      await until(() => sent.length === 4, 'the second drain', 3000);
+      await new Promise(resolve => setTimeout(resolve, 50));
+      assert.equal(sent.length, 4);
+    }));
+
+  test('a stop that two wait for ends for both', () =>
+    bench(async ({ scheduler, put, world }) => {
+      const held = gate();
+      world.answer = () => async envelope => {
+        await held.opened;
+        return { recipients: envelope.recipients.map(() => ({ code: 451, text: '' })), unanswered: false };
+      };
+      scheduler.resume();
+      await put(1);
+      await until(() => scheduler.running === 1, 'the round');
+      scheduler.pause();
+      const both = Promise.all([scheduler.settled(), scheduler.settled()]);
+      held.open();
+      await both;
+      await scheduler.settled();
+    }));
+
   test('a clock set back does not put waiting mail off', () =>
     bench(async ({ scheduler, spool, sent, put, world }) => {
       world.ahead = 30 * 24 * 3_600_000;

@@ -31,8 +31,10 @@ function plansOf(use: (rows: Rows) => void): string[] {
 
 describe('a claim from a long queue', () => {
   const claims: Record<string, (rows: Rows) => Iterable<unknown>> = {
-    'failed mail, all of it at once': rows => rows.untried(1, 1),
-    'active mail, all of it at once': rows => rows.untried(0, 1),
+    'the latest round of mail that failed': rows =>
+      rows.all('SELECT max(tried_at) FROM message WHERE state = 1'),
+    'failed mail, all of it at once': rows => rows.untried(1, 1, 1),
+    'active mail, all of it at once': rows => rows.untried(0, 1, 1),
     'failed mail that is due': rows => rows.due(1, 2, 1),
     'active mail': rows => rows.due(0, 2, 1),
   };
