@@ -7,7 +7,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BaselineOrder, LoadOrder, LoadResult } from './messages.ts';
-import { type Load, type Sink, type Subject, startSubject } from './processes.ts';
+import { type Command, type Load, type Sink, type Subject, startSubject } from './processes.ts';
 
 const BASELINE = join(import.meta.dirname, 'baseline.ts');
 /** How long the last message may take to arrive after the load has ended. */
@@ -49,12 +49,12 @@ export interface Timing {
   readonly seconds: number;
 }
 
-/** Arguments of node that start the relay. */
-let program: readonly string[] = [];
+/** The command that starts the relay. */
+let program: Command = ['false'];
 
 /** Says what the relay is; to be called once, before anything is measured. */
-export function useProgram(nodeArguments: readonly string[]): void {
-  program = nodeArguments;
+export function useProgram(command: Command): void {
+  program = command;
 }
 
 let nextPort = 20_000 + Math.floor(Math.random() * 10_000);
@@ -71,11 +71,11 @@ export async function withSubject<T>(
   const health = nextPort++;
   try {
     await prepare(directory);
-    const args =
+    const command =
       kind === 'relay'
-        ? await relayArguments(directory, { port, health }, providers)
-        : await baselineArguments(directory, port, providers[0]!);
-    const subject = await startSubject(args, port);
+        ? await relayCommand(directory, { port, health }, providers)
+        : await baselineCommand(directory, port, providers[0]!);
+    const subject = await startSubject(command, port);
     try {
       return await use(subject, { health });
     } finally {
@@ -86,11 +86,11 @@ export async function withSubject<T>(
   }
 }
 
-async function relayArguments(
+async function relayCommand(
   directory: string,
   { port, health }: { port: number; health: number },
   providers: readonly ProviderChoice[],
-): Promise<string[]> {
+): Promise<Command> {
   const forwardProviders = await Promise.all(
     providers.map(async (provider, priority) => {
       const { name, login } = provider;
@@ -117,16 +117,16 @@ async function relayArguments(
   return [...program, 'run', '--config', path];
 }
 
-async function baselineArguments(
+async function baselineCommand(
   directory: string,
   port: number,
   { port: providerPort, login }: ProviderChoice,
-): Promise<string[]> {
+): Promise<Command> {
   const queue = join(directory, 'queue');
   await mkdir(queue);
   const provider = { host: '127.0.0.1', port: providerPort };
   const order: BaselineOrder = { port, directory: queue, provider, ...(login && { login }) };
-  return [BASELINE, JSON.stringify(order)];
+  return [process.execPath, BASELINE, JSON.stringify(order)];
 }
 
 /** The usual measurement, against a subject that is running. */

@@ -24,7 +24,7 @@ import { waitUntil } from '../test/kube/wait-until.ts';
 import { AuditLog } from '../test/operator/audit.ts';
 
 const root = join(import.meta.dirname, '..');
-const nodeFlags = packageJson.scripts.start.split(' ').filter(word => word.startsWith('--'));
+const nodeFlags = packageJson.scripts['start:operator'].split(' ').filter(word => word.startsWith('--'));
 /** Of the MailRelays that operators look after; the baseline writes elsewhere. */
 export const namespace = 'bench';
 export const baselineNamespace = 'baseline';

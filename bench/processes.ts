@@ -7,7 +7,7 @@ import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { LoadOrder, LoadResult, SinkOrder, SinkRequest, SinkState } from './messages.ts';
 
 const here = import.meta.dirname;
@@ -28,6 +28,9 @@ export interface Sink {
   ask(request: SinkRequest): Promise<SinkState>;
   close(): Promise<void>;
 }
+
+/** A program and its arguments. */
+export type Command = readonly [program: string, ...args: string[]];
 
 /** The program under test: the relay or the baseline. */
 export interface Subject {
@@ -72,11 +75,12 @@ export async function fillSpool(directory: string, messages: number): Promise<vo
   if (code !== 0) throw new Error(`filling the spool ended with code ${code}`);
 }
 
-/** Starts `node args` and waits for its greeting on the port. */
-export async function startSubject(args: readonly string[], port: number): Promise<Subject> {
+/** Starts the command and waits for its greeting on the port. `node` is this very one. */
+export async function startSubject([program, ...args]: Command, port: number): Promise<Subject> {
   const startedAt = performance.now();
+  const env = { ...process.env, PATH: `${dirname(process.execPath)}:${process.env['PATH']}` };
   // Standard output is read and thrown away, as a container's is read by its runtime.
-  const child = spawn(process.execPath, [...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
   child.stdout.resume();
   await greeted(port, child);
   const readyMs = performance.now() - startedAt;

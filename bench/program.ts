@@ -1,37 +1,24 @@
 /**
- * The relay as it runs in production: the bundle of the image, with the flags
- * that package.json's start script gives Node.js. `--source` measures the
- * sources instead, as `npm start` runs them.
+ * The relay as it runs in production: the bundle of the image, started as its
+ * first line says, which is how package.json's start script starts it. With
+ * `--source` the sources, as `npm start` runs them.
  */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { build } from 'esbuild';
+import { promisify } from 'node:util';
 import packageJson from '../package.json' with { type: 'json' };
+import type { Command } from './processes.ts';
 
 const root = join(import.meta.dirname, '..');
+const { start } = packageJson.scripts;
 
-/** Words between `node` and the program in the start script. */
-export const productionFlags: readonly string[] = packageJson.scripts.start
-  .split(' ')
-  .filter(word => word.startsWith('--'));
+/** What the start script says before the program: environment, `node` and its flags. */
+export const interpreter = start.slice(0, start.search(/ \S+\.ts\b/));
 
-/** Arguments of node that start the relay, without its own. */
-export async function relayProgram(directory: string, source: boolean): Promise<string[]> {
-  if (source) return [...productionFlags, join(root, 'relay/main.ts')];
-  await mkdir(directory, { recursive: true });
-  await build({
-    entryPoints: { relay: join(root, 'relay/main.ts'), 'spool-worker': join(root, 'relay/spool/worker.ts') },
-    outdir: directory,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node24',
-    mainFields: ['module', 'main'],
-    banner: {
-      js: "import { createRequire as bundledRequire } from 'node:module'; const require = bundledRequire(import.meta.url);",
-    },
-    logLevel: 'warning',
-  });
-  await writeFile(join(directory, 'package.json'), '{"type":"module"}\n');
-  return [...productionFlags, join(directory, 'relay.js')];
+/** The command that starts the relay, without its own arguments. */
+export async function relayProgram(directory: string, source: boolean): Promise<Command> {
+  const command = ['/usr/bin/env', '-S', interpreter] as const;
+  if (source) return [...command, join(root, 'relay/main.ts')];
+  await promisify(execFile)(process.execPath, [join(root, 'bundle.ts'), directory]);
+  return [...command, join(directory, 'relay.js')];
 }

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { useProgram } from './arena.ts';
 import { startLoad } from './processes.ts';
-import { productionFlags, relayProgram } from './program.ts';
+import { interpreter, relayProgram } from './program.ts';
 import { type Bench, everyScenario, type Row } from './scenarios.ts';
 import { machine, markdown } from './table.ts';
 
@@ -63,7 +63,7 @@ function page(rows: readonly Row[]): string {
 
 ${machine()}
 
-Load, provider, baseline and relay share the machine, each in a process of its own. Measured: ${what}, Node.js flags \`${productionFlags.join(' ')}\`; ${timing.seconds} s per figure after a warm-up, median of ${rounds} for the first five shapes. The baseline is smtp-server without its greeting delay, a file and an fdatasync per message, and a nodemailer pool of 20. End to end = first byte sent to last message received by the provider. 250 after = from the end of the data to the reply. CPU and memory are the kernel's figures for the whole process. A target with a ratio was set on a machine whose baseline is known; where other work slows everything down, the ratio counts.
+Load, provider, baseline and relay share the machine, each in a process of its own. Measured: ${what}, started as \`${interpreter}\`; ${timing.seconds} s per figure after a warm-up, median of ${rounds} for the first five shapes. The baseline is smtp-server without its greeting delay, a file and an fdatasync per message, and a nodemailer pool of 20. End to end = first byte sent to last message received by the provider. 250 after = from the end of the data to the reply. CPU and memory are the kernel's figures for the whole process. A target with a ratio was set on a machine whose baseline is known; where other work slows everything down, the ratio counts.
 
 ${missed === 0 ? 'Every target is met.' : `${missed} of the targets below are not met on this machine.`}
 

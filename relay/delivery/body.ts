@@ -33,67 +33,74 @@ export async function sendBody(
   ms: number,
   atDot: () => void,
 ): Promise<BodyResult> {
-  const stuffer = new DotStuffer();
-  if (Buffer.isBuffer(body) && body.length <= SLICE) {
-    const early = await channel.drained(ms);
-    if (early !== undefined) return { kind: 'interrupted', by: early };
+  const sender = new BodySender(channel, ms);
+  const stopped = await (Buffer.isBuffer(body) ? sender.push(body) : sender.pushAll(body));
+  return stopped ?? sender.finish(atDot);
+}
+
+/** undefined = go on. */
+type Stopped = Exclude<BodyResult, { kind: 'sent' }> | undefined;
+
+const NOBODY = () => undefined;
+
+class BodySender {
+  readonly #channel: Channel;
+  readonly #ms: number;
+  readonly #stuffer = new DotStuffer();
+  /** A short slice waits for what comes next: nearly always the dot, and both leave in one write. */
+  #held: { readonly slice: Buffer; readonly taken: () => void } | undefined;
+
+  constructor(channel: Channel, ms: number) {
+    this.#channel = channel;
+    this.#ms = ms;
+  }
+
+  /** What was read from the spool is nobody else's: its memory is given back once it is sent. */
+  async pushAll(source: AsyncIterable<Buffer>): Promise<Stopped> {
+    try {
+      for await (const chunk of source) {
+        const stopped = await this.push(chunk, discard);
+        if (stopped !== undefined) return stopped;
+      }
+    } catch (error) {
+      return { kind: 'unreadable', error };
+    }
+    return undefined;
+  }
+
+  async push(chunk: Buffer, sent: (piece: Buffer) => void = NOBODY): Promise<Stopped> {
+    for (const piece of this.#stuffer.push(chunk)) {
+      for (let start = 0; start < piece.length; start += SLICE) {
+        const last = start + SLICE >= piece.length;
+        const stopped = await this.#slice(
+          piece.subarray(start, start + SLICE),
+          last ? () => sent(piece) : NOBODY,
+        );
+        if (stopped !== undefined) return stopped;
+      }
+    }
+    return undefined;
+  }
+
+  /** The dot, and what was held back. */
+  async finish(atDot: () => void): Promise<BodyResult> {
+    const by = await this.#channel.drained(this.#ms);
+    if (by !== undefined) return { kind: 'interrupted', by };
     atDot();
-    channel.write(...stuffer.push(body), stuffer.end());
+    const end = this.#stuffer.end();
+    if (this.#held === undefined) this.#channel.write(end);
+    else this.#channel.lend(this.#held.taken, this.#held.slice, end);
     return SENT;
   }
-  const way: Way = { channel, stuffer, ms };
-  const by = Buffer.isBuffer(body) ? await sendPieces(way, stuffer.push(body)) : await sendChunks(way, body);
-  if (by !== undefined) return 'kind' in by ? by : { kind: 'interrupted', by };
-  const late = await channel.drained(ms);
-  if (late !== undefined) return { kind: 'interrupted', by: late };
-  atDot();
-  channel.write(stuffer.end());
-  return SENT;
-}
 
-interface Way {
-  readonly channel: Channel;
-  readonly stuffer: DotStuffer;
-  readonly ms: number;
-}
-
-/** What was read from the spool is nobody else's: its memory is given back once it is sent. */
-async function sendChunks(way: Way, source: AsyncIterable<Buffer>): Promise<BodyResult | Answer | undefined> {
-  try {
-    for await (const chunk of source) {
-      const early = await sendPieces(way, way.stuffer.push(chunk), discard);
-      if (early !== undefined) return early;
-    }
-  } catch (error) {
-    return { kind: 'unreadable', error };
-  }
-  return undefined;
-}
-
-async function sendPieces(
-  way: Way,
-  pieces: readonly Buffer[],
-  sent?: (piece: Buffer) => void,
-): Promise<Answer | undefined> {
-  for (const piece of pieces) {
-    const early = await sendPiece(way, piece, sent);
-    if (early !== undefined) return early;
-  }
-  return undefined;
-}
-
-async function sendPiece(
-  { channel, ms }: Way,
-  piece: Buffer,
-  sent: ((piece: Buffer) => void) | undefined,
-): Promise<Answer | undefined> {
-  for (let start = 0; start < piece.length; start += SLICE) {
+  async #slice(slice: Buffer, taken: () => void): Promise<Stopped> {
+    if (this.#held !== undefined) this.#channel.lend(this.#held.taken, this.#held.slice);
+    this.#held = undefined;
     // Before, not after: while the network takes this slice the next is read.
-    const early = await channel.drained(ms);
-    if (early !== undefined) return early;
-    const slice = piece.subarray(start, start + SLICE);
-    if (sent === undefined || start + SLICE < piece.length) channel.write(slice);
-    else channel.lend(slice, () => sent(piece));
+    const by = await this.#channel.drained(this.#ms);
+    if (by !== undefined) return { kind: 'interrupted', by };
+    if (slice.length < SLICE) this.#held = { slice, taken };
+    else this.#channel.lend(taken, slice);
+    return undefined;
   }
-  return undefined;
 }

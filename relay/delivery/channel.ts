@@ -63,12 +63,16 @@ export class Channel {
     if (pieces.length > 1) socket.uncork();
   }
 
-  /** Writes a piece that takes memory worth having back; `taken`: the network has it. Not called when it does not. */
-  lend(piece: Buffer, taken: () => void): void {
+  /** As write(). `taken`: the network has the first, and its memory is free; never called when it has not. */
+  lend(taken: () => void, first: Buffer, ...more: readonly Buffer[]): void {
     if (this.#ended !== undefined) return;
-    this.#socket.write(piece, error => {
+    const socket = this.#socket;
+    socket.cork();
+    socket.write(first, error => {
       if (!error) taken();
     });
+    for (const piece of more) socket.write(piece);
+    socket.uncork();
   }
 
   /** The next reply; waits at most `ms`. */
