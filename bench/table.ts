@@ -2,7 +2,7 @@
 import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
-import type { Row, Target } from './scenarios.ts';
+import type { Row, Target } from './scenario.ts';
 
 const HEAD = ['what', 'relay', 'baseline', 'ratio', 'target', 'met'];
 
