@@ -36,8 +36,14 @@ export function queueRoutes(operations: AdminOperations, now: () => number): rea
   return routes.map(route => ({ ...route, handle: exchange => translated(route, exchange) }));
 }
 
-/** Dead mail is revived and held mail let go only when asked for by state or id, never by a sweeping resend. */
+/** Dead mail is revived only when asked for by state or id, never by a sweeping resend; held mail is let go by release. */
 function waiting(filter: QueueFilter): QueueFilter {
+  if (filter.state === 'held') {
+    throw new HttpError(
+      400,
+      'state must be active, failed or dead for a resend: held mail goes by a release',
+    );
+  }
   return filter.state === undefined && filter.ids === undefined ? { ...filter, state: 'failed' } : filter;
 }
 

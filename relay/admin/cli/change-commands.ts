@@ -4,7 +4,7 @@ import { type AddressOptions, adminBase, withAddress } from './address.ts';
 import { AdminClient, type Selection } from './client.ts';
 import { progress } from './progress.ts';
 import { deliberate, type SelectionOptions, withFilters } from './selection.ts';
-import { CommandError, type Terminal, usage, writeJson } from './terminal.ts';
+import { CommandError, failure, type Terminal, usage, writeJson } from './terminal.ts';
 
 interface ChangeOptions extends AddressOptions, SelectionOptions {
   readonly json?: true;
@@ -65,7 +65,18 @@ async function run(
     : client.change(operation, chosen));
   if (options.json === true) writeJson(terminal, { operation, count });
   else terminal.stdout.write(`${count} ${count === 1 ? 'message' : 'messages'} ${change.done}\n`);
+  checkAll(chosen, count, change);
 }
+
+/** Who names messages means each of them. Throws CommandError 1 when some were not changed. */
+function checkAll({ ids }: Selection, count: number, { operation, done }: Change): void {
+  const named = Array.isArray(ids) ? new Set(ids).size : 0;
+  if (count >= named) return;
+  const why = operation === 'resend' ? 'not in the queue, held, or just being sent' : whyNot;
+  throw new CommandError(failure, `${named - count} of ${named} messages are not ${done}: ${why}`);
+}
+
+const whyNot = 'not in the queue, not in a state for it, or just being sent';
 
 function confirmDelete(chosen: Selection, { yes }: ChangeOptions, { stdout }: Terminal): void {
   if (yes === true) return;

@@ -5,7 +5,7 @@
 import { framesType } from '../frames.ts';
 import type { MessageJson } from '../message-json.ts';
 import type { QueueOperation, ReloadResult, VerifyResult } from '../view.ts';
-import { CommandError, failure } from './terminal.ts';
+import { CommandError, failure, usage } from './terminal.ts';
 
 export interface Page {
   readonly messages: readonly MessageJson[];
@@ -137,5 +137,7 @@ async function refused(response: Response): Promise<CommandError> {
   } catch {
     // Not our JSON: something else listens there, and its own words are shown.
   }
-  return new CommandError(failure, `the relay refused (${response.status}): ${said.slice(0, 2000)}`);
+  // 400: the command asked for what cannot be.
+  const code = response.status === 400 ? usage : failure;
+  return new CommandError(code, `the relay refused (${response.status}): ${said.slice(0, 2000)}`);
 }

@@ -36,6 +36,7 @@ export async function findMail(path: string): Promise<readonly string[]> {
 /** Throws Error with a sentence when the file is not a message or names no recipient. */
 export async function readMail(path: string, given: GivenEnvelope): Promise<MailFile> {
   const mail = /\.json$/i.test(path) ? await readJsonMail(path) : await readEml(path);
+  if (mail.size === 0) throw new Error('there is no message in it');
   const header = {
     ...mail.header,
     ...(given.sender !== undefined && { sender: given.sender }),
@@ -49,12 +50,11 @@ export async function readMail(path: string, given: GivenEnvelope): Promise<Mail
 }
 
 async function readJsonMail(path: string): Promise<MailFile> {
+  await fileSize(path);
   const value = parseObject(await readFile(path, 'utf8'));
   if (typeof value['Data'] === 'string') return originalFailed(path, value, value['Data']);
   const body = `${path.slice(0, -5)}.eml`;
-  const { size } = await stat(body).catch(() => {
-    throw new Error(`its body ${body} is not there`);
-  });
+  const size = await fileSize(body, 'its body');
   const { size: _size, ...header } = value;
   return { path, header, size, body: () => fileChunks(body), files: [path, body] };
 }
@@ -72,16 +72,30 @@ function parseObject(text: string): Record<string, unknown> {
 
 /** emails/failed/<ID>.json of the original: {"From", "To": […], "Data": base64, "ID"}. */
 function originalFailed(path: string, job: Record<string, unknown>, data: string): MailFile {
+  // RFC 4648 section 4, as Go writes it. Node would pass over what is none and make some message of the rest.
+  if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(data)) {
+    throw new Error('its Data must be base64');
+  }
   const bytes = Buffer.from(data, 'base64');
   const header = { sender: job['From'] ?? '', recipients: job['To'], eightBit: hasHighBytes(bytes) };
   return { path, header, size: bytes.length, body: () => once(bytes), files: [path] };
+}
+
+/** Throws Error with a sentence unless there is a regular file: reading a pipe would wait for ever. */
+async function fileSize(path: string, what = 'it'): Promise<number> {
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    const reason = error.code === 'ENOENT' ? 'no such file' : error.message;
+    throw new Error(`${what} cannot be read: ${path}: ${reason}`, { cause: error });
+  });
+  if (!found.isFile()) throw new Error(`${what} must be a regular file: ${path}`);
+  return found.size;
 }
 
 /** A header longer than this is not looked through. */
 const headBytes = 256 * 1024;
 
 async function readEml(path: string): Promise<MailFile> {
-  const { size } = await stat(path);
+  const size = await fileSize(path);
   const head = await readHead(path);
   const saved = originalSaved(head);
   const start = saved?.length ?? 0;

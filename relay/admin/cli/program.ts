@@ -12,6 +12,7 @@ import type { VerifyResult } from '../view.ts';
 import { type AddressOptions, adminBase, defaultConfig, withAddress } from './address.ts';
 import { AdminClient } from './client.ts';
 import { convertCommand } from './convert-command.ts';
+import { ProcessOutput } from './process-output.ts';
 import { queueCommands } from './queue-commands.ts';
 import { table } from './table.ts';
 import { CommandError, failure, type Terminal, usage, writeJson } from './terminal.ts';
@@ -41,6 +42,7 @@ export async function runProgram(
   const exit = { code: 0 };
   try {
     await createProgram(handlers, terminal, exit).parseAsync(args, { from: 'user' });
+    await terminal.stdout.flushed?.();
     return exit.code;
   } catch (error) {
     return exitCode(error, terminal);
@@ -48,9 +50,12 @@ export async function runProgram(
 }
 
 function processTerminal(): Terminal {
-  // `queue list | head`: who stopped reading has what they wanted.
-  process.stdout.on('error', () => {});
-  return { stdout: process.stdout, stderr: process.stderr, env: process.env, now: Date.now };
+  return {
+    stdout: new ProcessOutput(process.stdout),
+    stderr: process.stderr,
+    env: process.env,
+    now: Date.now,
+  };
 }
 
 function exitCode(error: unknown, { stderr }: Terminal): number {
@@ -59,7 +64,8 @@ function exitCode(error: unknown, { stderr }: Terminal): number {
     stderr.write(`${error.problems.join('\n')}\n`);
     return usage;
   }
-  stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  const message = error instanceof Error ? error.message : String(error);
+  if (message !== '') stderr.write(`${message}\n`);
   return error instanceof CommandError ? error.exitCode : failure;
 }
 
@@ -159,10 +165,12 @@ function verifyTable(results: readonly VerifyResult[]): string {
 function reloadCommand(program: Command, terminal: Terminal): void {
   const command = program
     .command('reload')
-    .description('make the running relay read its configuration again');
-  withAddress(command).action(async (options: AddressOptions) => {
+    .description('make the running relay read its configuration again')
+    .option('--json', 'as JSON');
+  withAddress(command).action(async (options: AddressOptions & { json?: true }) => {
     const result = await new AdminClient(adminBase(options)).reload();
-    if (result.ok) terminal.stdout.write(`configuration ${result.fingerprint} is in force\n`);
-    else throw new CommandError(usage, result.errors.join('\n'));
+    if (options.json === true) writeJson(terminal, result);
+    else if (result.ok) terminal.stdout.write(`configuration ${result.fingerprint} is in force\n`);
+    if (!result.ok) throw new CommandError(usage, result.errors.join('\n'));
   });
 }

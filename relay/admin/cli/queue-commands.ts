@@ -47,7 +47,7 @@ function listCommand(queue: Command, terminal: Terminal): void {
 type Messages = Parameters<typeof messageTable>[0];
 
 interface Printer {
-  page(messages: Messages): void;
+  page(messages: Messages): Promise<void>;
   /** `next`: where a further list would go on. */
   end(next: string | undefined): void;
 }
@@ -57,12 +57,12 @@ type Print = (chosen: Selection, client: AdminClient, print: Printer) => Promise
 /** Resolves with where a further list would go on. */
 const printSome: Print = async (chosen, client, print) => {
   const { messages, next } = await client.list(chosen);
-  print.page(messages);
+  await print.page(messages);
   return next;
 };
 
 const printAll: Print = async (chosen, client, print) => {
-  for await (const page of client.pages(chosen)) print.page(page);
+  for await (const page of client.pages(chosen)) await print.page(page);
   return undefined;
 };
 
@@ -74,11 +74,12 @@ function printer(terminal: Terminal, json: boolean): Printer {
 function jsonPrinter({ stdout }: Terminal): Printer {
   let separator = '[';
   return {
-    page(messages) {
+    async page(messages) {
       for (const message of messages) {
         stdout.write(`${separator}\n  ${JSON.stringify(message)}`);
         separator = ',';
       }
+      await stdout.flushed?.();
     },
     end() {
       stdout.write(separator === '[' ? '[]\n' : '\n]\n');
@@ -89,10 +90,11 @@ function jsonPrinter({ stdout }: Terminal): Printer {
 function tablePrinter({ stdout, stderr, now }: Terminal): Printer {
   let any = false;
   return {
-    page(messages) {
+    async page(messages) {
       if (messages.length === 0) return;
       any = true;
       stdout.write(messageTable(messages, now(), stdout.isTTY === true ? stdout.columns : undefined));
+      await stdout.flushed?.();
     },
     end(next) {
       if (next !== undefined) stderr.write(`There are more: --after ${next}, --limit, or --all.\n`);
@@ -118,7 +120,10 @@ function showCommand(queue: Command, terminal: Terminal): void {
 }
 
 async function writeBody(chunks: AsyncIterable<Buffer>, { stdout }: Terminal): Promise<void> {
-  for await (const chunk of chunks) stdout.write(chunk);
+  for await (const chunk of chunks) {
+    stdout.write(chunk);
+    await stdout.flushed?.();
+  }
 }
 
 function count(text: string): number {

@@ -8,6 +8,8 @@ export interface Output {
   write(text: string | Uint8Array): unknown;
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
+  /** Resolves when the reader has what was written. Throws CommandError when it never will. */
+  flushed?(): Promise<void>;
 }
 
 export interface Terminal {
@@ -23,7 +25,7 @@ export const failure = 1;
 /** Wrong use of the command line, or a bad configuration. */
 export const usage = 2;
 
-/** Thrown to end a command: `message` goes to standard error, line by line. */
+/** Thrown to end a command: `message` goes to standard error, line by line; '' says nothing. */
 export class CommandError extends Error {
   readonly exitCode: number;
   constructor(exitCode: number, message: string, cause?: unknown) {

@@ -22,7 +22,9 @@ export async function exportTo(
 ): Promise<readonly string[]> {
   const ids: string[] = [];
   const shown = progress('exporting', terminal);
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await mkdir(directory, { recursive: true, mode: 0o700 }).catch((error: Error) => {
+    throw new CommandError(failure, `${directory} cannot be made: ${error.message}`, error);
+  });
   try {
     for await (const { header, body } of readFrames(client.export(chosen))) {
       const id = String(header['id']);

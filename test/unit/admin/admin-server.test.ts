@@ -277,7 +277,13 @@ describe('changing the queue', () => {
     queue.add({ state: 'held' });
     assert.equal((await post('/v1/queue/resend', { all: true })).json['count'], 0);
     assert.equal((await post('/v1/queue/resend', { ids: [dead.id] })).json['count'], 1);
-    assert.equal((await post('/v1/queue/resend', { state: 'held' })).json['count'], 1);
+  });
+
+  test('a resend of held mail says what to do instead', async () => {
+    queue.add({ state: 'held' });
+    const { status, json } = await post('/v1/queue/resend', { state: 'held' });
+    assert.equal(status, 400);
+    assert.match(String(json['error']), /held mail goes by a release$/);
   });
 
   const wrong: [unknown, RegExp][] = [

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -101,6 +101,35 @@ async function file(name: string, content: unknown): Promise<string> {
   );
   return path;
 }
+
+/** The program itself in a shell. */
+function shell(line: string): Promise<Ended> {
+  return new Promise(resolve => {
+    const mailrelay = `${process.execPath} ${join(import.meta.dirname, '../../../relay/main.ts')}`;
+    const script = `set -o pipefail; ${line.replace('mailrelay', mailrelay)}`;
+    execFile('bash', ['-c', script], { cwd: directory }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : (error.code as unknown as number), stdout, stderr }),
+    );
+  });
+}
+
+describe('standard output', () => {
+  test('that cannot be written is a failure, not a result that looks whole', async () => {
+    const path = await file('full.json', config());
+    const { code, stderr } = await shell(`mailrelay check --config ${path} > /dev/full`);
+    assert.equal(code, 1);
+    assert.match(stderr, /^standard output was not written: .*ENOSPC/);
+  });
+
+  test('whose reader has gone is none', async () => {
+    const path = await file('gone.json', config());
+    assert.deepEqual(await shell(`mailrelay check --config ${path} | true`), {
+      code: 0,
+      stdout: '',
+      stderr: '',
+    });
+  });
+});
 
 describe('usage', () => {
   test('--version says the version, --help the commands, both with exit 0', async () => {
@@ -224,6 +253,7 @@ describe('run, check, verify, reload', () => {
     reloadResult = { ok: true, fingerprint: 'abc', warnings: [] };
     assert.equal(refused.code, 2);
     assert.equal(refused.stderr, 'a: wrong\nb: wrong\n');
+    assert.deepEqual(JSON.parse((await asking('reload', '--json')).stdout), reloadResult);
   });
 });
 
@@ -322,6 +352,22 @@ describe('queue resend, hold, release, delete', () => {
     const { stdout } = await asking('queue', 'delete', '--all', '--yes', '--json');
     assert.deepEqual(JSON.parse(stdout), { operation: 'delete', count: 2 });
     assert.equal(queue.kept.size, 0);
+  });
+
+  test('end with 1 when a message that was named could not be changed', async () => {
+    const { id } = queue.add();
+    const absent = 'z'.repeat(17);
+    const { code, stdout, stderr } = await asking('queue', 'hold', id, id, absent);
+    assert.deepEqual([code, stdout], [1, '1 message held\n']);
+    assert.match(stderr, /^1 of 2 messages are not held: not in the queue, /);
+    assert.equal((await asking('queue', 'release', id, id)).code, 0);
+  });
+
+  test('end with 2 when the relay says that the request is wrong', async () => {
+    const { code, stderr } = await asking('queue', 'hold', 'zzz');
+    assert.equal(code, 2);
+    assert.match(stderr, /^the relay refused \(400\): ids must be /);
+    assert.equal((await asking('queue', 'resend', '--state', 'held')).code, 2);
   });
 
   test('on a terminal one message is deleted without --yes', async () => {
@@ -474,10 +520,52 @@ describe('queue export and import', () => {
     assert.equal(stdout, '1 message imported\n');
     assert.deepEqual(stderr.trimEnd().split('\n'), [
       `${nobody}: no header names a recipient; say it with --recipient`,
-      `${alone}: its body ${join(directory, 'alone.eml')} is not there`,
+      `${alone}: its body cannot be read: ${join(directory, 'alone.eml')}: no such file`,
       `${broken}: it is not the JSON of a message`,
     ]);
     assert.equal((await asking('queue', 'import', join(directory, 'nowhere'))).code, 2);
+  });
+
+  test('what is no message is named: empty files, pipes, directories, Data that is no base64', async () => {
+    const original = (Data: string) => ({ From: 'a@x', To: ['b@y'], Data, ID: '1' });
+    const garbled = await file('garbled.json', original('!!!not base64'));
+    const hollow = await file('hollow.json', original(''));
+    const empty = await file('empty.eml', '');
+    const pipe = join(directory, 'pipe.eml');
+    execFileSync('mkfifo', [pipe]);
+    await mkdir(join(directory, 'directory.eml'), { recursive: true });
+    await symlink('nowhere', join(directory, 'link.eml'));
+    const inside = await mkdtemp(join(directory, 'inside-'));
+    for (const name of ['directory.eml', 'link.eml']) await rename(join(directory, name), join(inside, name));
+    const { code, stdout, stderr } = await asking(
+      'queue',
+      'import',
+      garbled,
+      hollow,
+      empty,
+      pipe,
+      inside,
+      '--recipient',
+      'r@y',
+    );
+    assert.equal(code, 1);
+    assert.equal(stdout, '0 messages imported\n');
+    assert.deepEqual(stderr.trimEnd().split('\n'), [
+      `${garbled}: its Data must be base64`,
+      `${hollow}: there is no message in it`,
+      `${empty}: there is no message in it`,
+      `${pipe}: it must be a regular file: ${pipe}`,
+      `${inside}/directory.eml: it must be a regular file: ${inside}/directory.eml`,
+      `${inside}/link.eml: it cannot be read: ${inside}/link.eml: no such file`,
+    ]);
+    assert.equal(queue.kept.size, 0);
+  });
+
+  test('an export to where no directory can be made says so', async () => {
+    const taken = await file('taken', 'a file');
+    const { code, stderr } = await asking('queue', 'export', join(taken, 'below'));
+    assert.equal(code, 1);
+    assert.match(stderr, /below cannot be made: ENOTDIR/);
   });
 });
 
