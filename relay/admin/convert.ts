@@ -37,11 +37,20 @@ export const placeholder = 'CHANGE-ME';
 
 /** Keys with no place in a MailRelay, and what to do about each. */
 const inexpressible: Readonly<Record<string, string>> = {
+  smtpHost: 'pods listen on all their addresses; listener.allowedNetworks and networkPolicy say who may send',
+  smtpPort: 'clients connect to the Service; service.ports says where',
+  healthCheckHost: 'pods serve it on all their addresses',
+  healthCheckPort: 'pods serve it on port 8025',
+  enableHealthCheck: 'probes, /status and /metrics are always served',
+  adminPort: 'pods use port 8026',
   rateLimits: 'limit senders in the applications, or providers by limits.messagesPerSecond',
   replyRules: 'the built-in table of replies is used',
   logLevel: 'info is used',
   diskReserveBytes: 'the default reserve is used',
   shutdown: 'the operator sets it to fit the grace period of the pods',
+  sharedDataDir: 'spool.mode and replicas say it',
+  draining: 'the operator sets it when a pod is to go',
+  resendRequestedAt: 'annotate the MailRelay with mailrelay.dev/resend-requested-at instead',
   dataDir: 'the queue lives on a PersistentVolume; bring waiting mail with `queue export` and `queue import`',
 };
 
@@ -79,25 +88,30 @@ function convertProviders(file: JsonObject, config: RelayConfig, make: Making): 
   const list = file['forwardProviders'];
   const written = Array.isArray(list) && list.length > 0 ? (list as readonly JsonObject[]) : [{}];
   if (config.providers.length === 0) return [];
-  const taken = new Set<string>();
+  const naming: Naming = { make, names: new Set(), taken: new Set() };
   // Compiled providers are in order of priority; the list keeps the order of the file, which is a priority too.
   const order = written
     .map((provider, position) => ({ position, priority: Number(provider['priority'] ?? position) }))
     .sort((a, b) => a.priority - b.priority);
   const compiled = new Map(order.map(({ position }, i) => [position, config.providers[i]!]));
-  return written.map((provider, position) =>
-    convertProvider(provider, compiled.get(position)!, { make, taken }),
-  );
+  return written.map((provider, position) => convertProvider(provider, compiled.get(position)!, naming));
 }
 
 interface Naming {
   readonly make: Making;
+  /** Names of providers in the MailRelay so far. */
+  readonly names: Set<string>;
+  /** Parts of names of objects so far. */
   readonly taken: Set<string>;
 }
 
-function convertProvider(file: JsonObject, provider: ProviderConfig, { make, taken }: Naming): unknown {
-  const name = acceptable(provider.name);
-  const label = objectName(name, taken);
+function convertProvider(
+  file: JsonObject,
+  provider: ProviderConfig,
+  { make, names, taken }: Naming,
+): unknown {
+  const name = unique(acceptable(provider.name), names);
+  const label = unique(objectName(name), taken);
   if (name !== provider.name) {
     make.warnings.push(
       `${provider.name}: is called ${name} in the MailRelay, in metrics and in status from now on`,
@@ -213,24 +227,33 @@ function group(file: JsonObject, key: string): Readonly<Record<string, Json>> {
   return key in file ? { [key]: file[key]! } : {};
 }
 
-/** `#`, which numbers providers that share host and port, cannot stand in a given name. */
+/** The longest name of a provider in a MailRelay, less room for a number that makes it unique. */
+const longestName = 59;
+
+/** A default name may hold what a given one must not: the `#` of a number, the colons of `::1`, any length. */
 function acceptable(name: string): string {
-  return name
-    .replaceAll('#', '-')
-    .slice(0, 63)
+  const inner = name
+    .replace(/[^A-Za-z0-9._:-]/g, '-')
+    .replace(/^[^A-Za-z0-9]+/, '')
+    .slice(0, longestName)
     .replace(/[^A-Za-z0-9]+$/, '');
+  return inner === '' ? 'provider' : inner;
 }
 
-/** RFC 1123 label of at most 40 characters (room for the relay's name and a suffix), unique among `taken`. */
-function objectName(name: string, taken: Set<string>): string {
-  const label =
-    name
-      .toLowerCase()
-      .replace(/[^a-z0-9]+/g, '-')
-      .slice(0, 40)
-      .replace(/^-|-$/g, '') || 'provider';
-  let unique = label;
-  for (let number = 2; taken.has(unique); number += 1) unique = `${label}-${number}`;
-  taken.add(unique);
-  return unique;
+/** RFC 1123 label of at most 40 characters: room for the relay's name and a suffix. */
+function objectName(name: string): string {
+  const label = name
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .slice(0, 40)
+    .replace(/^-|-$/g, '');
+  return label === '' ? 'provider' : label;
+}
+
+/** `text`, with a number where it is taken already. Takes the result. */
+function unique(text: string, taken: Set<string>): string {
+  let free = text;
+  for (let number = 2; taken.has(free); number += 1) free = `${text}-${number}`;
+  taken.add(free);
+  return free;
 }

@@ -242,9 +242,9 @@ function condition(page: Page): { readonly where: string; readonly values: reado
     values.push(value);
   };
   add('state = ?', page.state);
-  add('instr(lower(sender), lower(?)) > 0', page.sender);
+  add('instr(folded(sender), folded(?)) > 0', page.sender);
   add(
-    "EXISTS (SELECT 1 FROM json_each(recipients) r WHERE instr(lower(json_extract(r.value, '$.address')), lower(?)) > 0)",
+    "EXISTS (SELECT 1 FROM json_each(recipients) r WHERE instr(folded(json_extract(r.value, '$.address')), folded(?)) > 0)",
     page.recipient,
   );
   add('received_at < ?', page.receivedBefore);

@@ -91,6 +91,8 @@ export function openDatabase(file: string): DatabaseSync {
   try {
     database = new DatabaseSync(file, { timeout: 0 });
     database.exec(SETTINGS);
+    // For filters: SQLite's lower() knows A to Z alone, addresses may hold any letter (RFC 6531).
+    database.function('folded', { deterministic: true }, text => String(text).toLowerCase());
     // The exclusive lock is taken by the first write and then kept.
     database.exec('BEGIN IMMEDIATE; COMMIT');
     migrate(database, file, MIGRATIONS);

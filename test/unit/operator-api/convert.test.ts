@@ -45,6 +45,29 @@ describe('a config.json that was converted', () => {
     assert.deepEqual(essence(after), essence(before));
   });
 
+  test('has names that a MailRelay allows, whatever the hosts are called', () => {
+    const hosts = [
+      '::1',
+      '_smtp.example',
+      '_smtp.example',
+      'a.',
+      `${'long.'.repeat(30)}x`,
+      `${'long.'.repeat(30)}y`,
+    ];
+    const providers = [
+      ...hosts.map(host => ({ host, port: 25 })),
+      { host: 'same', port: 25 },
+      { host: 'same', port: 25 },
+      { host: 'same', port: 25, name: 'same:25-2' },
+    ];
+    const { spec } = converted({ forwardProviders: providers });
+    assert.equal(new Set(spec.forwardProviders.map(({ name }) => name)).size, providers.length);
+    assert.deepEqual(
+      spec.forwardProviders.map(({ host }) => host),
+      providers.map(({ host }) => host),
+    );
+  });
+
   test('in its old form, too', () => {
     const { spec } = converted({ forwardHost: 'smtp.example.com', forwardPort: 25, forwardSMTP: true });
     assert.deepEqual(

@@ -26,6 +26,9 @@ describe('listing', () => {
     assert.deepEqual(await ids({ state: 'failed' }), [c]);
     assert.deepEqual(await ids({ sender: 'alice@' }), [a]);
     assert.deepEqual(await ids({ sender: "o'neil%_" }), [c]);
+    const d = await put(spool, text(11), { sender: 'JÖRG@Exämple.org', recipients: ['ÜNÏ@例え.jp'] });
+    assert.deepEqual(await ids({ sender: 'jörg@EXÄ' }), [d]);
+    assert.deepEqual(await ids({ recipient: 'ünï@例え' }), [d]);
     assert.deepEqual(await ids({ recipient: 'three' }), [b]);
     assert.deepEqual(await ids({ olderThanMs: 3000 }), [a]);
     assert.deepEqual(await ids({ state: 'dead' }), []);
