@@ -70,8 +70,10 @@ export const conditionReasons = {
     ResizePending: 'A volume is being grown.',
     ResizeRefused: 'The storage class does not let the volume grow; the message has its words.',
     ShrinkRefused: 'spool.size is smaller than the volume, which stays as it is.',
+    VolumeDeleted:
+      'Somebody has deleted a PersistentVolumeClaim that a pod uses: it goes with the mail on it when the pod ends. The message says how to keep it.',
     MailLeftBehind:
-      'A volume of a replica that is no longer wanted still holds mail. Scale up again to send it, or delete the claim to lose it.',
+      'A volume that no pod serves holds mail, or may hold some (unknown). Scale up again to send it, or delete the claim to lose it.',
     Unknown: 'No pod has reported yet.',
   },
   Reconciling: {
@@ -102,9 +104,24 @@ export const eventReasons = {
   SpoolNearlyFull: ['Warning', 'Less than a fifth of a volume is free.'],
   SpoolFull: ['Warning', 'A volume is down to its reserve: new mail is refused.'],
   ScaleDownDraining: ['Normal', 'A replica sends what it has before it goes.'],
-  ScaleDownLeftMail: ['Warning', 'A replica went with mail on its volume, which is kept.'],
+  ScaleDownLeftMail: [
+    'Warning',
+    'A replica went with mail on its volume, or perhaps with some; the volume is kept.',
+  ],
+  ScaleDownRefused: [
+    'Warning',
+    'Somebody lowered the replicas of the workload itself, which would not let a replica send what it has; they are raised again.',
+  ],
   DeleteDraining: ['Normal', 'All replicas send what they have before the MailRelay goes.'],
-  DeleteLeftMail: ['Warning', 'The MailRelay went with mail on its volumes.'],
+  DeleteLeftMail: [
+    'Warning',
+    'The MailRelay went with mail on a volume, or perhaps with some; the volume is kept.',
+  ],
+  MailFound: ['Warning', 'A volume that no pod serves holds mail of an earlier MailRelay, or may hold some.'],
+  VolumeDeleted: [
+    'Warning',
+    'Somebody deleted a volume that a pod uses; the note says how to keep the mail on it.',
+  ],
   ConfigurationLoaded: ['Normal', 'Every replica runs the new configuration.'],
   ConfigurationRefused: ['Warning', 'A pod refused the configuration.'],
   NameTaken: ['Warning', 'The name of a child belongs to somebody else.'],

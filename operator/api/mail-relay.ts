@@ -27,6 +27,8 @@ export interface MailRelay {
   readonly generation: number;
   readonly annotations: Readonly<Record<string, string>>;
   readonly finalizers: readonly string[];
+  /** RFC 3339. */
+  readonly creationTimestamp?: string;
   /** RFC 3339; present while it is being deleted. */
   readonly deletionTimestamp?: string;
   readonly spec: MailRelaySpec;

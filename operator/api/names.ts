@@ -39,6 +39,13 @@ export const annotations = {
   configFingerprint: `${group}/config-fingerprint`,
   /** On a pod, by the operator: changes when a mounted Secret does, so that the kubelet brings it now. */
   credentialsRevision: `${group}/credentials-revision`,
+  /**
+   * On a claim that no pod serves, by the operator: how many unsent messages its pod left on it, or `unknown`. Outlives
+   * the MailRelay as the claim does.
+   */
+  unsentMessages: `${group}/unsent-messages`,
+  /** On a claim that no pod serves, by the operator: when its pod went, RFC 3339. */
+  unservedSince: `${group}/unserved-since`,
   /** On children, by the operator: hash of what was applied last. */
   appliedHash: `${group}/applied-hash`,
 } as const;

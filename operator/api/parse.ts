@@ -28,11 +28,13 @@ export function parseMailRelay(object: MailRelayObject): ParsedMailRelay {
   }
   const { spec } = parsed.data;
   const problems = [...nameProblems(object), ...crossProblems(spec)];
-  return problems.length > 0 ? { problems } : { relay: checked(object, spec) };
+  return problems.length > 0 ? { problems } : { relay: withSpec(object, spec) };
 }
 
-function checked({ metadata, status }: MailRelayObject, spec: MailRelaySpec): MailRelay {
-  const { name, namespace = 'default', uid = '', generation = 0, deletionTimestamp } = metadata;
+/** The object with a spec that is known to be right. */
+export function withSpec({ metadata, status }: MailRelayObject, spec: MailRelaySpec): MailRelay {
+  const { name, namespace = 'default', uid = '', generation = 0 } = metadata;
+  const { creationTimestamp, deletionTimestamp } = metadata;
   return {
     name,
     namespace,
@@ -40,6 +42,7 @@ function checked({ metadata, status }: MailRelayObject, spec: MailRelaySpec): Ma
     generation,
     annotations: metadata.annotations ?? {},
     finalizers: metadata.finalizers ?? [],
+    ...(creationTimestamp !== undefined && { creationTimestamp }),
     ...(deletionTimestamp !== undefined && { deletionTimestamp }),
     spec,
     status: status ?? {},

@@ -65,10 +65,14 @@ const queueSchema = z
 const heldVolumeSchema = z
   .strictObject({
     claim: words(253, 'The PersistentVolumeClaim.'),
-    messages: whole(0, longestCount, 'Unsent messages on it when its pod went.'),
-    since: time('When its pod went.'),
+    messages: whole(
+      0,
+      longestCount,
+      'Unsent messages on it when its pod went. Absent: nobody knows, so that there may be some.',
+    ).optional(),
+    since: time('When its pod went, or when it was found.'),
   })
-  .describe('A volume of a replica that is no longer wanted.');
+  .describe('A volume of the relay that no pod serves.');
 
 /** status. */
 export const statusSchema = z
@@ -105,7 +109,8 @@ export const statusSchema = z
     heldVolumes: listMap(heldVolumeSchema, {
       key: 'claim',
       max: 100,
-      description: 'Volumes with unsent mail that no pod serves. Scale up again to send it.',
+      description:
+        'Volumes that no pod serves and that hold unsent mail, or may hold some. Scale up again to send it.',
     }).optional(),
     lastHandledResendAt: words(
       256,

@@ -124,8 +124,9 @@ function providerSentence({ name, state, message }: ProviderStatus): string {
   return message === undefined ? `${name} is ${state}` : `${name} is ${state}: ${message}`;
 }
 
-function stalled({ problems, obstacles }: Observation): Judgement<'Stalled'> | undefined {
-  if (problems !== undefined) {
+function stalled({ problems, obstacles, deleting }: Observation): Judgement<'Stalled'> | undefined {
+  // A deletion goes on whatever the spec says.
+  if (problems !== undefined && !deleting) {
     return { status: 'True', reason: 'InvalidConfiguration', message: problems.join('; ') };
   }
   const [first] = obstacles;

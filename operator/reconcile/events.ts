@@ -4,6 +4,7 @@ import type { MailRelayStatus, ProviderStatus } from '../api/schema-status.ts';
 import type { EventNote } from '../kube/events.ts';
 import type { Observation } from './observation.ts';
 import { isUsable } from './provider-status.ts';
+import { claimOfPod } from './volumes.ts';
 
 /** Events for what is different between two statuses of one MailRelay. */
 export function eventsOf(before: MailRelayStatus, after: MailRelayStatus, seen: Observation): EventNote[] {
@@ -66,6 +67,7 @@ function conditionEvents(before: MailRelayStatus, after: MailRelayStatus): Event
     ['SpoolFull', 'SpoolHealthy', 'DiskLow'],
     ['ConfigurationRefused', 'ConfigurationValid', 'RefusedByRelay'],
     ['NameTaken', 'Stalled', 'NameTaken'],
+    ['VolumeDeleted', 'SpoolHealthy', 'VolumeDeleted'],
   ];
   return pairs.flatMap(([event, type, reason, worse]) => {
     const message = became(type, reason, worse);
@@ -74,22 +76,24 @@ function conditionEvents(before: MailRelayStatus, after: MailRelayStatus): Event
 }
 
 function scaleEvents(before: MailRelayStatus, { relay, scale, deleting, volumes }: Observation): EventNote[] {
-  if (scale === undefined) return [];
   const left = volumes.held.filter(
     ({ claim }) => !(before.heldVolumes ?? []).some(known => known.claim === claim),
   );
-  const reason = deleting ? 'DeleteLeftMail' : 'ScaleDownLeftMail';
-  const go = deleting && relay?.spec.spool.retention === 'Delete';
-  const events = left.map(({ claim, messages }) =>
-    note(
-      reason,
-      `${messages} unsent messages ${go ? 'go with' : 'stay on'} ${claim}: they were not sent in time`,
-    ),
-  );
+  const kept = deleting && relay?.spec.spool.retention === 'Delete' ? ', which is kept for that' : '';
+  const events = left.map(held => {
+    const { messages, claim } = held;
+    const many = messages === undefined ? 'perhaps unsent messages' : `${messages} unsent messages`;
+    if (deleting)
+      return note('DeleteLeftMail', `${many} stay on ${claim}${kept}: a MailRelay of this name sends them`);
+    const went = scale?.leaving.some(({ pod }) => relay !== undefined && claimOfPod(relay, pod) === claim);
+    return went === true
+      ? note('ScaleDownLeftMail', `${many} stay on ${claim}: they were not sent in time`)
+      : note('MailFound', `${many} are on ${claim}, which no pod serves`);
+  });
   const draining = before.conditions?.some(
     ({ type, reason: was }) => type === 'Reconciling' && (was === 'ScalingDown' || was === 'Draining'),
   );
-  if (scale.draining.length === 0 || draining === true) return events;
+  if (scale === undefined || scale.draining.length === 0 || draining === true) return events;
   const begins = deleting ? 'DeleteDraining' : 'ScaleDownDraining';
   return [...events, note(begins, `${scale.draining.join(', ')} send what they have before they go`)];
 }

@@ -31,7 +31,10 @@ export interface VolumeState {
     readonly reason: 'ResizePending' | 'ResizeRefused' | 'ShrinkRefused';
     readonly message: string;
   };
+  /** Volumes that no pod serves and that hold mail, or may hold some. */
   readonly held: readonly HeldVolume[];
+  /** Claims that somebody has deleted and that a pod still uses: which, and what to do. */
+  readonly going?: string;
 }
 
 export interface Observation {

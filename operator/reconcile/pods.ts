@@ -13,12 +13,21 @@ import { type Caches, type Pod, pods } from './caches.ts';
 import type { Credentials } from './credentials.ts';
 import type { PodAddress } from './pod-reports.ts';
 
-/** Those that are not on their way out. Labels alone make no pod ours: anybody may have written them. */
+/** Those that are not on their way out. */
 export function livePods(relay: MailRelay, caches: Caches): Pod[] {
+  return runningPods(relay, caches).filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+}
+
+/** Those on their way out, which may run for a while yet; for ever where their node is gone. */
+export function endingPods(relay: MailRelay, caches: Caches): Pod[] {
+  return runningPods(relay, caches).filter(({ metadata }) => metadata.deletionTimestamp !== undefined);
+}
+
+/** Labels alone make no pod ours: anybody may have written them. */
+function runningPods(relay: MailRelay, caches: Caches): Pod[] {
   return caches.pods
     .byIndex('relay', keyOf(relay))
-    .filter(pod => pod.metadata.deletionTimestamp === undefined && isAlive(pod.status?.phase))
-    .filter(pod => isOfWorkload(relay, pod));
+    .filter(pod => isAlive(pod.status?.phase) && isOfWorkload(relay, pod));
 }
 
 /** A StatefulSet controls its pods itself, a Deployment by ReplicaSets that are named after it and the template. */

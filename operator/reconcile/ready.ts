@@ -15,8 +15,8 @@ type Readiness = Judgement<'Ready'>;
 
 /** Why the cluster is not yet what the spec says, while the operator is at it. */
 export function reconciling(seen: Observation): Judgement<'Reconciling'> | undefined {
-  if (seen.problems !== undefined || seen.suspended !== undefined) return undefined;
   if (seen.deleting) return under('Draining', drainSentence(seen));
+  if (seen.problems !== undefined || seen.suspended !== undefined) return undefined;
   if (seen.retrying.length > 0) return under('Retrying', seen.retrying.join('; '));
   if (seen.scale !== undefined && seen.scale.draining.length > 0) {
     return under('ScalingDown', drainSentence(seen));
@@ -38,8 +38,8 @@ export function ready(
   providers: readonly ProviderStatus[],
   before: readonly Condition[],
 ): Readiness {
-  if (seen.problems !== undefined) return no('InvalidConfiguration', judged.ConfigurationValid.message);
   if (seen.deleting) return no('Draining', drainSentence(seen));
+  if (seen.problems !== undefined) return no('InvalidConfiguration', judged.ConfigurationValid.message);
   if (seen.suspended !== undefined) return suspendedReady(seen.suspended.pending);
   if (judged.Stalled !== undefined) return no('Stalled', judged.Stalled.message);
   return (
@@ -106,8 +106,9 @@ function suspendedReady(pending: readonly string[]): Readiness {
   return { status: 'Unknown', reason: 'Suspended', message: `suspend is true; ${what}` };
 }
 
-function drainSentence({ scale }: Observation): string {
-  const pods = scale?.draining.join(', ') ?? '';
+function drainSentence({ scale, retrying }: Observation): string {
+  if (retrying.length > 0) return `${retrying.join('; ')}; it is tried again`;
+  const pods = scale?.draining.join(', ') || 'the next pod of the volume';
   const unsent = scale?.unsent === undefined ? 'an unknown number of' : `${scale.unsent}`;
   return `${pods} must first send ${unsent} messages`;
 }

@@ -1,8 +1,9 @@
 /**
  * Scaling down without losing sight of mail: replicas that are to go are
  * drained first, one at a time from the top, and go when they are empty or
- * their time is up. Pure: from what is wanted, what runs and what the pods
- * say, to how many replicas there should be and who is draining.
+ * their time is up. Never calls a volume empty that may hold mail. Pure: from
+ * what is wanted, what runs and what the pods say, to how many replicas there
+ * should be, who is draining and what is left behind.
  */
 import { shutdownSeconds } from '../resources/config-json.ts';
 import type { PodReport } from './pod-reports.ts';
@@ -20,13 +21,22 @@ export interface ScaleInput {
   readonly podName: (ordinal: number) => string;
   /** Names of the pods there are. */
   readonly pods: readonly string[];
-  /** There is a volume that a pod may have written to. */
-  readonly mayHoldMail: boolean;
+  /** Names of pods on their way out, which may still take mail. */
+  readonly ending: readonly string[];
+  /** There is a volume that this pod, or with '' any pod, may have written to. */
+  readonly mayHoldMail: (pod: string) => boolean;
   readonly reports: readonly PodReport[];
   /** When each pod began to drain, ms of the same clock as `now`. */
   readonly drainingSince: ReadonlyMap<string, number>;
   readonly now: number;
   readonly timeoutMs: number;
+}
+
+/** A pod that goes, and the messages on its volume; undefined = nobody knows, so that there may be some. */
+export interface Departure {
+  /** '' where the pod of a volume was not there. */
+  readonly pod: string;
+  readonly messages: number | undefined;
 }
 
 export interface ScalePlan {
@@ -36,8 +46,8 @@ export interface ScalePlan {
   readonly draining: readonly string[];
   /** Whose time runs: the draining pods, or '' while the pod of a volume with mail is not there. */
   readonly awaited: readonly string[];
-  /** Pods that go now with mail on board: their time is up. */
-  readonly leaving: readonly { readonly pod: string; readonly messages: number }[];
+  /** Pods that go now, with what they leave on their volumes. */
+  readonly leaving: readonly Departure[];
   /** Unsent messages on the draining pods; undefined = not known of all. */
   readonly unsent: number | undefined;
 }
@@ -55,6 +65,12 @@ export function planScale(input: ScaleInput): ScalePlan {
   return ordinal ? shrinkFromTop(input, live) : shrinkToNothing(input, live);
 }
 
+/** For pods that go whatever is planned, since their workload is gone or going: what they leave, as far as they said. */
+export function planLoss(input: ScaleInput): ScalePlan {
+  const pods = new Set([...input.pods, ...input.ending, ...input.reports.map(({ pod }) => pod)]);
+  return { ...settledAt(0), leaving: departures([...pods], input) };
+}
+
 function settledAt(replicas: number): ScalePlan {
   return { replicas, draining: [], awaited: [], leaving: [], unsent: 0 };
 }
@@ -62,36 +78,53 @@ function settledAt(replicas: number): ScalePlan {
 function shrinkFromTop(input: ScaleInput, live: number): ScalePlan {
   const draining: string[] = [];
   for (let at = input.wanted; at < live; at += 1) draining.push(input.podName(at));
-  let replicas = live;
-  const leaving: { pod: string; messages: number }[] = [];
+  const gone: string[] = [];
   for (let top = draining.at(-1); top !== undefined && mayGo(top, input); top = draining.at(-1)) {
-    const messages = onBoard(top, input);
-    if (messages > 0) leaving.push({ pod: top, messages });
+    gone.push(top);
     draining.pop();
-    replicas -= 1;
   }
+  const replicas = live - gone.length;
+  const leaving = departures(gone, input);
   return { replicas, draining, awaited: draining, leaving, unsent: sum(draining, input) };
 }
 
 /** All or none: which pod of a Deployment goes first is not ours to say. */
 function shrinkToNothing(input: ScaleInput, live: number): ScalePlan {
-  const { pods, wanted } = input;
+  const { pods, ending, wanted } = input;
   if (wanted > 0) return settledAt(wanted);
   // Between two pods (an eviction, a rollout) the volume is as full as ever: its next pod has to send.
-  const podless = pods.length === 0 && input.mayHoldMail;
-  const awaited = podless ? [''] : pods;
-  const unsent = podless ? undefined : sum(pods, input);
+  const podless = pods.length === 0 && input.mayHoldMail('');
+  // One that ends may have taken mail a moment ago, which another one is to send.
+  const awaited = [...(podless ? [''] : pods), ...ending];
   if (!awaited.every(pod => mayGo(pod, input))) {
+    const unsent = awaited.length > pods.length ? undefined : sum(pods, input);
     return { replicas: live, draining: pods, awaited, leaving: [], unsent };
   }
-  const leaving = pods.flatMap(pod => {
-    const messages = onBoard(pod, input);
-    return messages > 0 ? [{ pod, messages }] : [];
-  });
-  return { replicas: 0, draining: pods, awaited, leaving, unsent };
+  const leaving = departures(awaited, input);
+  return { replicas: 0, draining: pods, awaited, leaving, unsent: sum(pods, input) };
+}
+
+function departures(pods: readonly string[], input: ScaleInput): Departure[] {
+  return pods
+    .filter(pod => reportOf(pod, input) !== undefined || input.mayHoldMail(pod))
+    .map(pod => ({ pod, messages: leftBy(pod, input) }));
+}
+
+/** Nothing is on board only where that is certain; a pod that may have taken mail since it said so leaves nobody knows what. */
+function leftBy(pod: string, input: ScaleInput): number | undefined {
+  const messages = onBoard(pod, input);
+  if (messages > 0) return messages;
+  const [report, since] = [reportOf(pod, input), input.drainingSince.get(pod)];
+  const certain = report !== undefined && since !== undefined && isShut(report, since);
+  // The slots of pods that are gone are in no count.
+  return certain && !input.adopted ? messages : undefined;
 }
 
 function mayGo(pod: string, input: ScaleInput): boolean {
+  // Where neither a pod nor a volume ever came about there is nothing to wait for.
+  if (input.ordinal && !input.pods.includes(pod) && !input.ending.includes(pod) && !input.mayHoldMail(pod)) {
+    return true;
+  }
   const since = input.drainingSince.get(pod);
   if (since === undefined) return false;
   if (input.now - since >= input.timeoutMs) return true;

@@ -3,8 +3,10 @@
  * mail that nobody sends. The gravest trouble is the reason, all of it the
  * message. Pure.
  */
+import type { MailRelay } from '../api/mail-relay.ts';
 import { type Condition, findCondition } from '../kube/conditions.ts';
 import { type RoomLeft, roomLeft, roomSentence } from './disk-room.ts';
+import { heldSentence } from './held-volumes.ts';
 import type { Judgement } from './judgement.ts';
 import type { Observation } from './observation.ts';
 import type { RelayStatus } from './relay-status.ts';
@@ -16,7 +18,7 @@ export function spoolHealthy(seen: Observation, before: readonly Condition[]): V
   if (seen.relay === undefined) {
     return { status: 'Unknown', reason: 'Unknown', message: 'the volumes have not been looked at' };
   }
-  const troubles = [...storeTroubles(seen, before), ...volumeTroubles(seen.volumes)];
+  const troubles = [...storeTroubles(seen, before), ...volumeTroubles(seen.volumes, seen.relay)];
   const [gravest] = troubles.sort((a, b) => gravity.indexOf(a.reason) - gravity.indexOf(b.reason));
   if (gravest === undefined) return pending(seen) ?? reported(seen);
   const more = troubles.length > mostTold ? [`and ${troubles.length - mostTold} more`] : [];
@@ -29,6 +31,7 @@ const mostTold = 5;
 
 /** First what stops mail, then what soon will. */
 const gravity: readonly Verdict['reason'][] = [
+  'VolumeDeleted',
   'StoreFailed',
   'DiskLow',
   'MailLeftBehind',
@@ -71,12 +74,12 @@ function isNearlyFull(room: RoomLeft, told: boolean): boolean {
   return room === 'nearly-full' || (room === 'scarce' && told);
 }
 
-function volumeTroubles({ held, resize }: Observation['volumes']): Verdict[] {
-  const troubles: Verdict[] = resize === undefined ? [] : [{ status: 'False', ...resize }];
-  if (held.length === 0) return troubles;
-  const list = held.map(({ claim, messages }) => `${claim} (${messages})`).join(', ');
-  const message = `volumes with unsent mail that no pod serves: ${list}; scale up again to send it`;
-  return [...troubles, trouble('MailLeftBehind', message)];
+function volumeTroubles({ held, resize, going }: Observation['volumes'], relay: MailRelay): Verdict[] {
+  return [
+    ...(going === undefined ? [] : [trouble('VolumeDeleted', going)]),
+    ...(held.length === 0 ? [] : [trouble('MailLeftBehind', heldSentence(relay, held))]),
+    ...(resize === undefined ? [] : [{ status: 'False' as const, ...resize }]),
+  ];
 }
 
 function pending({ volumes }: Observation): Verdict | undefined {

@@ -1,21 +1,19 @@
 /**
- * The claims of a MailRelay: bound or not, growing, and those with mail that no
- * pod serves any more. Shared claims grow by being applied (apply-children.ts);
- * those of replicas are made by the StatefulSet and grown here.
+ * The claims of a MailRelay: bound or not, growing, or deleted under a running
+ * pod. Shared claims grow by being applied (apply-children.ts); those of
+ * replicas are made by the StatefulSet and grown here.
  */
 import type { MailRelay } from '../api/mail-relay.ts';
 import { fieldManager } from '../api/names.ts';
 import type { HeldVolume } from '../api/schema-status.ts';
 import { ApiError } from '../kube/api-error.ts';
-import { formatTime } from '../kube/conditions.ts';
-import { keyOf } from '../kube/object.ts';
+import { type KubeObject, keyOf } from '../kube/object.ts';
 import { parseQuantity } from '../kube/quantity.ts';
 import type { KubeClient } from '../kube/resource.ts';
 import { type PersistentVolumeClaim, persistentVolumeClaims } from '../resources/kinds.ts';
 import { childNames, ordinalOf, replicaClaim } from '../resources/names.ts';
 import type { Caches } from './caches.ts';
 import type { VolumeState } from './observation.ts';
-import type { ScalePlan } from './scale.ts';
 
 export interface VolumesDeps {
   readonly caches: Caches;
@@ -23,16 +21,40 @@ export interface VolumesDeps {
   readonly mayWrite: () => boolean;
 }
 
-/** Every claim of the relay that there is. A claim of another name is somebody else's, whatever labels it has. */
+/** Every claim of the relay that there is. */
 export function claimsOf(relay: MailRelay, caches: Caches): PersistentVolumeClaim[] {
-  const labelled = caches.of(persistentVolumeClaims)?.byIndex('relay', keyOf(relay)) ?? [];
-  return labelled.filter(({ metadata: { name } }) => isClaimName(relay, name));
+  return namedClaims(relay, caches).filter(claim => isClaimOf(relay, claim));
 }
 
-function isClaimName(relay: MailRelay, name: string): boolean {
-  if (relay.spec.spool.mode === 'Shared') return name === childNames(relay).claim;
+/** Also those of the other spool mode. A claim of another name is somebody else's, whatever labels it has. */
+export function namedClaims(relay: MailRelay, caches: Caches): PersistentVolumeClaim[] {
+  const labelled = caches.of(persistentVolumeClaims)?.byIndex('relay', keyOf(relay)) ?? [];
+  return labelled.filter(({ metadata: { name } }) => isSharedName(relay, name) || isReplicaName(relay, name));
+}
+
+/** It is one that pods of this MailRelay mount. */
+export function isClaimOf(relay: MailRelay, { metadata: { name } }: KubeObject): boolean {
+  return relay.spec.spool.mode === 'Shared' ? isSharedName(relay, name) : isReplicaName(relay, name);
+}
+
+function isSharedName(relay: MailRelay, name: string): boolean {
+  return name === childNames(relay).claim;
+}
+
+function isReplicaName(relay: MailRelay, name: string): boolean {
   const ordinal = ordinalOf(relay, name);
   return ordinal !== undefined && name === replicaClaim(relay, ordinal);
+}
+
+/** The claim that a pod mounts, or, with mode Shared, that any pod would. */
+export function claimOfPod(relay: MailRelay, pod: string): string {
+  const ordinal = relay.spec.spool.mode === 'PerReplica' ? ordinalOf(relay, pod) : undefined;
+  return ordinal === undefined ? childNames(relay).claim : replicaClaim(relay, ordinal);
+}
+
+/** Whoever wrote to it mounted it first. */
+export function isBound({ status }: PersistentVolumeClaim): boolean {
+  return status?.phase === 'Bound' || status?.phase === 'Lost';
 }
 
 /** What the claim of mode Shared asks for now; undefined = there is none. */
@@ -80,7 +102,20 @@ export function volumeState(
     .filter(({ status }) => status?.phase !== 'Bound')
     .map(({ metadata }) => metadata.name);
   const resize = resizeState(relay, claims, refused);
-  return { pending, held, ...(resize !== undefined && { resize }) };
+  const going = claims.filter(({ metadata }) => metadata.deletionTimestamp !== undefined);
+  return {
+    pending,
+    held,
+    ...(resize !== undefined && { resize }),
+    ...(going.length > 0 && { going: going.map(goingSentence).join('; ') }),
+  };
+}
+
+/** Kubernetes takes no deletion back, but waits with it as long as a pod has the claim mounted. */
+function goingSentence({ metadata: { name }, spec }: PersistentVolumeClaim): string {
+  const volume =
+    spec?.volumeName === undefined ? 'its PersistentVolume' : `PersistentVolume ${spec.volumeName}`;
+  return `${name} has been deleted, and goes with the mail on it when its pod ends: keep the pod running, set persistentVolumeReclaimPolicy of ${volume} to Retain, and delete the pod when its queue is empty: a new claim is made then`;
 }
 
 function resizeState(
@@ -105,42 +140,12 @@ function resizeState(
   return undefined;
 }
 
-/**
- * Volumes with unsent mail that no pod serves: those known before whose claim
- * is still there and whose replica has not come back, and those of pods that go now.
- */
-export function heldVolumes(
-  relay: MailRelay,
-  claims: readonly PersistentVolumeClaim[],
-  plan: ScalePlan,
-  wallTimeMs: number,
-): HeldVolume[] {
-  const names = new Set(claims.map(({ metadata }) => metadata.name));
-  const known = (relay.status.heldVolumes ?? []).filter(
-    ({ claim }) => names.has(claim) && !isServed(relay, claim, plan.replicas),
-  );
-  const since = formatTime(wallTimeMs);
-  const now = plan.leaving.map(({ pod, messages }) => ({ claim: claimOfPod(relay, pod), messages, since }));
-  const fresh = new Set(now.map(({ claim }) => claim));
-  return [...known.filter(({ claim }) => !fresh.has(claim)), ...now];
-}
-
-function claimOfPod(relay: MailRelay, pod: string): string {
-  const ordinal = relay.spec.spool.mode === 'PerReplica' ? ordinalOf(relay, pod) : undefined;
-  return ordinal === undefined ? childNames(relay).claim : replicaClaim(relay, ordinal);
-}
-
-function isServed(relay: MailRelay, claim: string, replicas: number): boolean {
-  if (relay.spec.spool.mode === 'Shared') return replicas > 0;
-  const ordinal = ordinalOf(relay, claim);
-  return ordinal !== undefined && ordinal < replicas;
-}
-
 function requested(claim: PersistentVolumeClaim | undefined): string | undefined {
   return claim?.spec?.resources?.requests?.['storage'];
 }
 
-function isLarger(a: string, b: string | undefined): boolean {
+/** As quantities; false where either is none. */
+export function isLarger(a: string, b: string | undefined): boolean {
   const [left, right] = [parseQuantity(a), b === undefined ? undefined : parseQuantity(b)];
   return left !== undefined && right !== undefined && left > right;
 }

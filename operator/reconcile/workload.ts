@@ -1,7 +1,12 @@
 /** The Deployment or StatefulSet of a MailRelay as the cache shows it, and what is read of it. */
 import type { MailRelay } from '../api/mail-relay.ts';
+import { annotations } from '../api/names.ts';
+import { manifestHash } from '../kube/apply.ts';
+import type { BuildContext } from '../resources/context.ts';
+import { deployment } from '../resources/deployment.ts';
 import { type Deployment, deployments, type StatefulSet, statefulSets } from '../resources/kinds.ts';
 import { childNames } from '../resources/names.ts';
+import { statefulSet } from '../resources/stateful-set.ts';
 import type { Caches } from './caches.ts';
 import type { WorkloadState } from './observation.ts';
 
@@ -23,6 +28,24 @@ export function workloadState({ status, spec, metadata }: Deployment | StatefulS
     updated: status?.updatedReplicas ?? 0,
     observed: (status?.observedGeneration ?? 0) >= (metadata.generation ?? 0),
   };
+}
+
+/**
+ * The workload when somebody else has lowered its replicas; undefined = nobody has. What the operator itself changes
+ * has another hash than what it applied last.
+ */
+export function loweredBehind(
+  relay: MailRelay,
+  context: BuildContext,
+  caches: Caches,
+): { readonly what: string; readonly to: number } | undefined {
+  const live = liveWorkload(relay, caches);
+  const to = live?.spec?.replicas ?? 0;
+  if (live === undefined || to >= context.replicas) return undefined;
+  const { mode } = relay.spec.spool;
+  const wanted = mode === 'PerReplica' ? statefulSet(relay, context) : deployment(relay, context);
+  if (live.metadata.annotations?.[annotations.appliedHash] !== manifestHash(wanted)) return undefined;
+  return { what: `${wanted.kind} ${wanted.metadata.name}`, to };
 }
 
 function workloadRef(relay: MailRelay): { name: string; namespace: string } {

@@ -1,4 +1,7 @@
-/** The volume of spool mode Shared. It grows and never shrinks; with retention Retain it outlives its relay. */
+/**
+ * The volume of spool mode Shared. It grows and never shrinks, and has no owner: whoever deletes its MailRelay, and
+ * however, it stays until the operator knows it to be empty.
+ */
 import type { V1PersistentVolumeClaimSpec } from '@kubernetes/client-node';
 import type { MailRelay } from '../api/mail-relay.ts';
 import type { SpoolSpec } from '../api/schema-spool.ts';
@@ -6,22 +9,19 @@ import type { Wire } from '../kube/object.ts';
 import { parseQuantity } from '../kube/quantity.ts';
 import type { BuildContext } from './context.ts';
 import type { PersistentVolumeClaim } from './kinds.ts';
-import { childMetadata, childNames } from './names.ts';
+import { childLabels, childNames } from './names.ts';
 
 export function persistentVolumeClaim(
   relay: MailRelay,
   { liveClaimSize }: Pick<BuildContext, 'liveClaimSize'>,
 ): PersistentVolumeClaim {
-  const { ownerReferences, ...kept } = childMetadata(relay, childNames(relay).claim);
   const { spool } = relay.spec;
+  // The labels tell the next relay of the name that it is its own.
+  const metadata = { name: childNames(relay).claim, namespace: relay.namespace, labels: childLabels(relay) };
   return {
     apiVersion: 'v1',
     kind: 'PersistentVolumeClaim',
-    metadata: {
-      ...kept,
-      // Without an owner the claim stays when the relay goes; the labels tell the next one that it is its own.
-      ...(spool.retention === 'Delete' && ownerReferences !== undefined && { ownerReferences }),
-    },
+    metadata,
     spec: claimSpec(spool, largerSize(String(spool.size), liveClaimSize)),
   };
 }

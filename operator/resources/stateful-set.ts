@@ -21,11 +21,8 @@ export function statefulSet(relay: MailRelay, context: BuildContext): StatefulSe
       podManagementPolicy: 'Parallel',
       selector: { matchLabels: selectorLabels(relay) },
       updateStrategy: { type: 'RollingUpdate' },
-      // Scaling down keeps the volume whatever happens: it may hold mail, and scaling up again sends it.
-      persistentVolumeClaimRetentionPolicy: {
-        whenDeleted: relay.spec.spool.retention,
-        whenScaled: 'Retain',
-      },
+      // A volume may hold mail: when one may go is for the operator to say, whatever becomes of the StatefulSet.
+      persistentVolumeClaimRetentionPolicy: { whenDeleted: 'Retain', whenScaled: 'Retain' },
       template: podTemplate(relay, context),
       volumeClaimTemplates: [
         {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { PodReport } from '../../../operator/reconcile/pod-reports.ts';
 import type { RelayStatus } from '../../../operator/reconcile/relay-status.ts';
-import { planScale, type ScaleInput, type ScalePlan } from '../../../operator/reconcile/scale.ts';
+import { planLoss, planScale, type ScaleInput, type ScalePlan } from '../../../operator/reconcile/scale.ts';
 import { shutdownSeconds } from '../../../operator/resources/config-json.ts';
 
 const none = { messages: 0, bytes: 0 };
@@ -33,7 +33,8 @@ const shared: ScaleInput = {
   adopted: false,
   podName: at => `mail-${at}`,
   pods: ['mail-a'],
-  mayHoldMail: true,
+  ending: [],
+  mayHoldMail: () => true,
   reports: [report('mail-a')],
   drainingSince: new Map([['mail-a', 1000]]),
   now: 20_000,
@@ -50,7 +51,7 @@ describe('a pod that drains', () => {
       replicas: 0,
       draining: ['mail-a'],
       awaited: ['mail-a'],
-      leaving: [],
+      leaving: [{ pod: 'mail-a', messages: 0 }],
       unsent: 0,
     });
   });
@@ -91,6 +92,40 @@ describe('a pod that drains', () => {
     assert.deepEqual(plan.leaving, [{ pod: 'mail-a', messages: 6 }]);
   });
 
+  const unknown: Record<string, Partial<ScaleInput>> = {
+    'has never answered': { reports: [] },
+    'was empty once and answers no more': { reports: [report('mail-a', { error: 'refused' })] },
+    'still takes mail': { reports: [report('mail-a', { status: status({ draining: false }) })] },
+    'is on its way out': { pods: [], ending: ['mail-a'], reports: [] },
+    'shares its volume with pods that are gone': { adopted: true },
+  };
+  for (const [why, more] of Object.entries(unknown)) {
+    test(`leaves nobody knows what when it ${why}`, () => {
+      const drainingSince = new Map(['', 'mail-a'].map(pod => [pod, 1000]));
+      const plan = planScale({ ...shared, drainingSince, now: 601_000, ...more });
+      assert.equal(plan.replicas, 0);
+      assert.ok(plan.leaving.length > 0 && plan.leaving.every(({ messages }) => messages === undefined));
+    });
+  }
+
+  test('is waited for while it ends: what it takes until then is for the next pod to send', () => {
+    const plan = planScale({ ...shared, ending: ['mail-b'] });
+    assert.ok(isHeldUp(plan));
+    assert.deepEqual(plan.awaited, ['mail-a', 'mail-b']);
+    assert.equal(plan.unsent, undefined);
+  });
+
+  test('that is taken away leaves what it said last', () => {
+    const queue = { ...status().queue, active: some };
+    const reports = [report('mail-a', { status: status({ draining: false, queue }) })];
+    const plan = planLoss({ ...shared, ending: ['mail-b'], reports, drainingSince: new Map() });
+    assert.equal(plan.replicas, 0);
+    assert.deepEqual(plan.leaving, [
+      { pod: 'mail-a', messages: 3 },
+      { pod: 'mail-b', messages: undefined },
+    ]);
+  });
+
   test('says what it holds back by hand when it goes, which keeps nobody waiting', () => {
     const queue = { ...status().queue, held: some };
     const plan = planScale({ ...shared, reports: [report('mail-a', { status: status({ queue }) })] });
@@ -113,7 +148,7 @@ describe('a volume between two pods', () => {
   });
 
   test('holds up nothing when no pod can have written to it', () => {
-    assert.equal(planScale({ ...podless, mayHoldMail: false }).replicas, 0);
+    assert.equal(planScale({ ...podless, mayHoldMail: () => false }).replicas, 0);
   });
 });
 
@@ -144,6 +179,12 @@ describe('a StatefulSet', () => {
     const queue = { ...status().queue, active: some };
     const reports = [report('mail-1'), report('mail-2', { status: status({ queue }) })];
     assert.deepEqual(planScale({ ...three, reports }).draining, ['mail-1', 'mail-2']);
+  });
+
+  test('does not wait for a replica that never came about', () => {
+    const mayHoldMail = (pod: string): boolean => pod === 'mail-0';
+    const plan = planScale({ ...three, pods: ['mail-0'], reports: [], mayHoldMail });
+    assert.deepEqual([plan.replicas, plan.leaving], [1, []]);
   });
 
   test('drains nobody when it grows or stays', () => {

@@ -1,0 +1,210 @@
+/**
+ * Which volumes hold mail that no pod sends, or may hold some, and how that is
+ * remembered: as annotations on the claim, since a claim outlives its replica
+ * and its MailRelay. Pure but for the patch. A volume is called empty only when
+ * its pod has said so after it could take no more mail.
+ */
+import type { MailRelay } from '../api/mail-relay.ts';
+import { annotations, fieldManager } from '../api/names.ts';
+import type { HeldVolume } from '../api/schema-status.ts';
+import { isConflict, isNotFound } from '../kube/api-error.ts';
+import { NotLeaderError } from '../kube/apply.ts';
+import { formatTime } from '../kube/conditions.ts';
+import { type PersistentVolumeClaim, persistentVolumeClaims } from '../resources/kinds.ts';
+import { ordinalOf, ownerReference } from '../resources/names.ts';
+import { TryAgainError } from './apply-children.ts';
+import type { ScalePlan } from './scale.ts';
+import { claimOfPod, isBound, isClaimOf, type VolumesDeps } from './volumes.ts';
+
+/** status.heldVolumes has no room for more. */
+const mostShown = 100;
+
+export interface ClaimsView {
+  readonly relay: MailRelay;
+  /** Also those of the other spool mode, which an earlier MailRelay of the name may have left. */
+  readonly claims: readonly PersistentVolumeClaim[];
+  readonly plan: ScalePlan;
+  readonly wallTimeMs: number;
+}
+
+/** What is on a volume; messages undefined = nobody knows. */
+interface Left {
+  readonly messages: number | undefined;
+  readonly since: string;
+}
+
+/** Volumes that no pod serves under the plan and that hold mail or may hold some. */
+export function heldVolumes(view: ClaimsView): HeldVolume[] {
+  const held = view.claims.flatMap(claim =>
+    asHeld(claim, isServed(view, claim) ? undefined : leftOn(claim, view)),
+  );
+  return held.slice(0, mostShown);
+}
+
+/** The same at the end of a MailRelay, when no pod is left: a volume of which nothing is known may hold mail as well. */
+export function remainingVolumes(view: ClaimsView): HeldVolume[] {
+  return view.claims.flatMap(claim => asHeld(claim, leftOn(claim, view) ?? ofNothingKnown(claim, view)));
+}
+
+function asHeld({ metadata }: PersistentVolumeClaim, left: Left | undefined): HeldVolume[] {
+  if (left === undefined || left.messages === 0) return [];
+  const { messages, since } = left;
+  return [{ claim: metadata.name, ...(messages !== undefined && { messages }), since }];
+}
+
+/** From the surest to the vaguest; undefined = nothing speaks for mail on it. */
+function leftOn(claim: PersistentVolumeClaim, view: ClaimsView): Left | undefined {
+  const { relay, wallTimeMs } = view;
+  const now = formatTime(wallTimeMs);
+  const marked = markOf(claim);
+  const departed = departedFrom(claim, view);
+  if (departed !== undefined) return { ...departed, since: marked?.since ?? now };
+  const known = relay.status.heldVolumes?.find(held => held.claim === claim.metadata.name);
+  if (marked !== undefined) return { messages: marked.messages, since: marked.since ?? known?.since ?? now };
+  if (known !== undefined) return { messages: known.messages, since: known.since };
+  return isBound(claim) && mayHaveServed(claim, relay) ? { messages: undefined, since: now } : undefined;
+}
+
+function ofNothingKnown(claim: PersistentVolumeClaim, { relay, wallTimeMs }: ClaimsView): Left | undefined {
+  const mayHold = isBound(claim) && isClaimOf(relay, claim);
+  return mayHold ? { messages: undefined, since: formatTime(wallTimeMs) } : undefined;
+}
+
+function departedFrom(
+  claim: PersistentVolumeClaim,
+  { relay, plan }: ClaimsView,
+): Pick<Left, 'messages'> | undefined {
+  const counts = plan.leaving
+    .filter(({ pod }) => claimOfPod(relay, pod) === claim.metadata.name)
+    .map(({ messages }) => messages);
+  if (counts.length === 0) return undefined;
+  const sum = counts.reduce((total: number, count) => total + (count ?? 0), 0);
+  return { messages: sum === 0 && counts.includes(undefined) ? undefined : sum };
+}
+
+/** What the claim itself says; a text that is no count says as much as `unknown`. */
+function markOf({
+  metadata,
+}: PersistentVolumeClaim): { messages: number | undefined; since?: string } | undefined {
+  const text = metadata.annotations?.[annotations.unsentMessages];
+  if (text === undefined) return undefined;
+  const since = metadata.annotations?.[annotations.unservedSince];
+  const messages = /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
+  return { messages, ...(since !== undefined && { since }) };
+}
+
+/** Writes down what leaves, and takes it back where a pod is to serve again: to be called before the workload changes. */
+export async function writeMarks(view: ClaimsView, deps: VolumesDeps): Promise<void> {
+  for (const claim of view.claims) {
+    const departed = departedFrom(claim, view);
+    const marked = claim.metadata.annotations?.[annotations.unsentMessages] !== undefined;
+    if (departed !== undefined)
+      await patchClaim(claim, { annotations: markFor(claim, departed, view) }, deps);
+    else if (marked && isServed(view, claim)) await patchClaim(claim, { annotations: noMark }, deps);
+  }
+}
+
+const noMark = { [annotations.unsentMessages]: null, [annotations.unservedSince]: null };
+
+/**
+ * The last word on the volumes of a MailRelay that goes: each says what is on it, and with retention Delete those that
+ * are known to be empty go with it. Nothing else ever makes a claim go.
+ */
+export async function releaseClaims(view: ClaimsView, deps: VolumesDeps): Promise<void> {
+  const { relay } = view;
+  const remaining = new Map(remainingVolumes(view).map(held => [held.claim, held]));
+  for (const claim of view.claims.filter(one => isClaimOf(relay, one))) {
+    const held = remaining.get(claim.metadata.name);
+    const goes = held === undefined && relay.spec.spool.retention === 'Delete';
+    const others = (claim.metadata.ownerReferences ?? []).filter(({ uid }) => uid !== relay.uid);
+    const ownerReferences = goes ? [...others, ownerReference(relay)] : others;
+    const mark = markFor(claim, { messages: held === undefined ? 0 : held.messages }, view);
+    await patchClaim(claim, { annotations: mark, ownerReferences }, deps);
+  }
+}
+
+function markFor(
+  claim: PersistentVolumeClaim,
+  { messages }: Pick<Left, 'messages'>,
+  { wallTimeMs }: ClaimsView,
+): Record<string, string> {
+  const since = claim.metadata.annotations?.[annotations.unservedSince] ?? formatTime(wallTimeMs);
+  return { [annotations.unsentMessages]: String(messages ?? 'unknown'), [annotations.unservedSince]: since };
+}
+
+interface ClaimChange {
+  readonly annotations: Readonly<Record<string, string | null>>;
+  readonly ownerReferences?: PersistentVolumeClaim['metadata']['ownerReferences'];
+}
+
+/** Writes only what differs, and only to that claim. */
+async function patchClaim(
+  claim: PersistentVolumeClaim,
+  change: ClaimChange,
+  { client, caches, mayWrite }: VolumesDeps,
+): Promise<void> {
+  if (!differs(claim, change)) return;
+  if (!mayWrite()) throw new NotLeaderError();
+  const { uid, resourceVersion } = claim.metadata;
+  const metadata = { ...change, uid, resourceVersion };
+  try {
+    const patched = await client.mergePatch(
+      persistentVolumeClaims,
+      claim.metadata,
+      { metadata },
+      { fieldManager },
+    );
+    caches.of(persistentVolumeClaims)?.observe(patched);
+  } catch (error) {
+    if (isConflict(error))
+      throw new TryAgainError(`PersistentVolumeClaim ${claim.metadata.name} has changed meanwhile`);
+    if (!isNotFound(error)) throw error;
+  }
+}
+
+function differs(
+  { metadata }: PersistentVolumeClaim,
+  { annotations: texts, ownerReferences }: ClaimChange,
+): boolean {
+  const changed = Object.entries(texts).some(
+    ([name, text]) => (metadata.annotations?.[name] ?? null) !== text,
+  );
+  const uids = (references: ClaimChange['ownerReferences'] = []): string =>
+    references.map(({ uid }) => uid).join();
+  return (
+    changed || (ownerReferences !== undefined && uids(ownerReferences) !== uids(metadata.ownerReferences))
+  );
+}
+
+/** For condition SpoolHealthy: which volumes, how much, and what to do. */
+export function heldSentence(relay: MailRelay | undefined, held: readonly HeldVolume[]): string {
+  const list = held.map(({ claim, messages = 'unknown' }) => `${claim} (${messages})`).join(', ');
+  const stranger = held.some(
+    ({ claim }) => relay !== undefined && !isClaimOf(relay, { metadata: { name: claim } }),
+  );
+  const other = relay?.spec.spool.mode === 'Shared' ? 'PerReplica' : 'Shared';
+  const or = stranger ? `, and volumes of spool.mode ${other} a MailRelay of this name with that mode` : '';
+  return `volumes with unsent mail that no pod serves: ${list}; scale up again to send it${or}, or delete the claim to lose it`;
+}
+
+function isServed({ relay, plan: { replicas } }: ClaimsView, claim: PersistentVolumeClaim): boolean {
+  if (!isClaimOf(relay, claim)) return false;
+  if (relay.spec.spool.mode === 'Shared') return replicas > 0;
+  const ordinal = ordinalOf(relay, claim.metadata.name);
+  return ordinal !== undefined && ordinal < replicas;
+}
+
+/**
+ * The claim of a replica is made for its pod. That of mode Shared is made with the MailRelay: a pod had it when it is of
+ * an earlier one of the name, or when any pod has ever reported.
+ */
+function mayHaveServed(claim: PersistentVolumeClaim, relay: MailRelay): boolean {
+  if (relay.spec.spool.mode === 'PerReplica' || !isClaimOf(relay, claim)) return true;
+  return relay.status.queue !== undefined || isOlderThan(claim, relay);
+}
+
+/** An earlier MailRelay of the name made it. */
+function isOlderThan({ metadata }: PersistentVolumeClaim, { creationTimestamp }: MailRelay): boolean {
+  if (metadata.creationTimestamp === undefined || creationTimestamp === undefined) return false;
+  return Date.parse(metadata.creationTimestamp) < Date.parse(creationTimestamp);
+}

@@ -1,0 +1,90 @@
+/**
+ * How many replicas each MailRelay is to have now and who drains, from what
+ * the caches and the pods say. Remembers one thing: since when a pod drains.
+ */
+import type { MailRelay } from '../api/mail-relay.ts';
+import type { BuildContext } from '../resources/context.ts';
+import { replicaPod } from '../resources/names.ts';
+import type { ReconcilerDeps } from './deps.ts';
+import { endingPods, livePods } from './pods.ts';
+import { planLoss, planScale, type ScaleInput, type ScalePlan } from './scale.ts';
+import { claimOfPod, claimsOf, isBound, sharedClaimSize } from './volumes.ts';
+import { liveStatefulSet, liveWorkload } from './workload.ts';
+
+type PlannerDeps = Pick<ReconcilerDeps, 'caches' | 'reports' | 'clock' | 'context'>;
+
+/** Of one MailRelay, since when each pod drains; another one of the same name begins anew. */
+interface Drains {
+  readonly uid: string;
+  readonly since: ReadonlyMap<string, number>;
+}
+
+export class Planner {
+  readonly #deps: PlannerDeps;
+  /** Starts anew with the operator: a drain may take longer, never shorter. */
+  readonly #drains = new Map<string, Drains>();
+
+  constructor(deps: PlannerDeps) {
+    this.#deps = deps;
+  }
+
+  /** Who stays, who drains, who goes now. */
+  plan(key: string, relay: MailRelay, wanted: number): ScalePlan {
+    const input = this.#input(key, relay, wanted);
+    const { drainingSince, now } = input;
+    const plan = planScale(input);
+    const since = new Map(plan.awaited.map(pod => [pod, drainingSince.get(pod) ?? now]));
+    this.#drains.set(key, { uid: relay.uid, since });
+    return plan;
+  }
+
+  /** Everybody goes, whatever they have on board. */
+  loss(key: string, relay: MailRelay): ScalePlan {
+    return planLoss(this.#input(key, relay, 0));
+  }
+
+  context(relay: MailRelay, plan: ScalePlan): BuildContext {
+    const { caches, context } = this.#deps;
+    const liveClaimSize = sharedClaimSize(relay, caches);
+    const template = liveStatefulSet(relay, caches)?.spec?.volumeClaimTemplates?.[0];
+    const liveTemplateSize = template?.spec?.resources?.requests?.['storage'];
+    return {
+      ...context,
+      replicas: plan.replicas,
+      draining: plan.draining,
+      ...(liveClaimSize !== undefined && { liveClaimSize }),
+      ...(liveTemplateSize !== undefined && { liveTemplateSize }),
+    };
+  }
+
+  /** Nobody drains any more. */
+  forget(key: string): void {
+    this.#drains.delete(key);
+  }
+
+  #input(key: string, relay: MailRelay, wanted: number): ScaleInput {
+    const { caches, reports, clock } = this.#deps;
+    const { spool } = relay.spec;
+    const ordinal = spool.mode === 'PerReplica';
+    const bound = new Set(
+      claimsOf(relay, caches)
+        .filter(isBound)
+        .map(({ metadata }) => metadata.name),
+    );
+    const drains = this.#drains.get(key);
+    return {
+      wanted,
+      live: liveWorkload(relay, caches)?.spec?.replicas,
+      ordinal,
+      adopted: !ordinal && spool.accessMode === 'ReadWriteMany',
+      podName: at => replicaPod(relay, at),
+      pods: livePods(relay, caches).map(({ metadata }) => metadata.name),
+      ending: endingPods(relay, caches).map(({ metadata }) => metadata.name),
+      mayHoldMail: pod => bound.has(claimOfPod(relay, pod)),
+      reports: reports.of(key),
+      drainingSince: drains?.uid === relay.uid ? drains.since : new Map(),
+      now: clock.now(),
+      timeoutMs: spool.drainTimeoutSeconds * 1000,
+    };
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * The steps that a reconciliation is made of; each fills in what it has found
+ * out, so that a later one that fails does not make the status forget it.
+ */
+import { eventReasons } from '../api/conditions.ts';
+import type { MailRelay } from '../api/mail-relay.ts';
+import { kind } from '../api/names.ts';
+import { isForbidden } from '../kube/api-error.ts';
+import type { KubeObject } from '../kube/object.ts';
+import { configJson } from '../resources/config-json.ts';
+import type { BuildContext } from '../resources/context.ts';
+import { childNames } from '../resources/names.ts';
+import { applyChildren, TryAgainError } from './apply-children.ts';
+import { readCredentials } from './credentials.ts';
+import type { ReconcilerDeps } from './deps.ts';
+import { type ClaimsView, heldVolumes, writeMarks } from './held-volumes.ts';
+import type { Observation } from './observation.ts';
+import { addressesOf, livePods, newRevision, nudge } from './pods.ts';
+import type { ScalePlan } from './scale.ts';
+import { claimsOf, growReplicaClaims, isClaimOf, isLarger, namedClaims, volumeState } from './volumes.ts';
+import { liveWorkload, loweredBehind, workloadState } from './workload.ts';
+
+/** An observation that is being made. */
+export type Draft = { -readonly [K in keyof Observation]: Observation[K] };
+
+/** What caches show before anything is done. */
+export function look(relay: MailRelay, seen: Draft, deps: ReconcilerDeps): void {
+  lookAtWorkload(relay, seen, deps);
+  const replicas = seen.workload?.desired ?? 0;
+  const plan = { replicas, draining: [], awaited: [], leaving: [], unsent: undefined };
+  const held = heldVolumes(claimsView(relay, plan, deps));
+  seen.volumes = volumeState(relay, claimsOf(relay, deps.caches), undefined, held);
+}
+
+/** What is to be, before anything is done: it is told also when a step fails, above all who leaves with mail. */
+export function intend(
+  relay: MailRelay,
+  seen: Draft,
+  { plan, context, view }: { plan: ScalePlan; context: BuildContext; view: ClaimsView },
+): void {
+  seen.scale = plan;
+  seen.fingerprint = configJson(relay, context).fingerprint;
+  seen.volumes = { ...seen.volumes, held: heldVolumes(view) };
+}
+
+export function claimsView(relay: MailRelay, plan: ScalePlan, { caches, clock }: ReconcilerDeps): ClaimsView {
+  return { relay, plan, claims: namedClaims(relay, caches), wallTimeMs: clock.wallTime() };
+}
+
+export async function lookAtSecrets(relay: MailRelay, seen: Draft, deps: ReconcilerDeps): Promise<void> {
+  try {
+    seen.credentials = await readCredentials(relay, name =>
+      deps.secretFacts.of({ name, namespace: relay.namespace }),
+    );
+  } catch (error) {
+    const reason = isForbidden(error) ? 'SecretForbidden' : 'ReadFailed';
+    seen.secretsUnread = { reason, message: error instanceof Error ? error.message : String(error) };
+    if (reason === 'ReadFailed') throw error;
+  }
+}
+
+/** Writes what is to be written. What leaves is marked on its volume first, and the workload changes last. */
+export async function bringAbout(
+  relay: MailRelay,
+  seen: Draft,
+  { context, view }: { context: BuildContext; view: ClaimsView },
+  deps: ReconcilerDeps,
+): Promise<void> {
+  awaitPredecessor(view, seen);
+  tellIfLowered(relay, context, seen, deps);
+  await writeMarks(view, deps);
+  seen.obstacles = await applyChildren(relay, context, deps);
+  lookAtWorkload(relay, seen, deps);
+}
+
+/** A claim that goes would take with it what a new pod writes to it. */
+function awaitPredecessor({ relay, claims, plan }: ClaimsView, { workload }: Draft): void {
+  if ((workload?.desired ?? 0) > 0 || plan.replicas === 0) return;
+  const going = claims.find(claim => isClaimOf(relay, claim) && isGoing(claim, relay));
+  if (going !== undefined) {
+    throw new TryAgainError(`PersistentVolumeClaim ${going.metadata.name} was deleted and is still going`);
+  }
+}
+
+/** Also one of a predecessor that the garbage collector has not come to yet. */
+function isGoing({ metadata }: KubeObject, relay: MailRelay): boolean {
+  if (metadata.deletionTimestamp !== undefined) return true;
+  return (metadata.ownerReferences ?? []).some(owner => owner.kind === kind && owner.uid !== relay.uid);
+}
+
+/** Replicas go by the MailRelay alone, so that each can send what it has. */
+function tellIfLowered(relay: MailRelay, context: BuildContext, seen: Draft, deps: ReconcilerDeps): void {
+  const lowered = loweredBehind(relay, context, deps.caches);
+  if (lowered === undefined) return;
+  const note = `somebody set the replicas of ${lowered.what} to ${lowered.to}; they are ${context.replicas} again, since a replica must send what it has before it goes: scale the MailRelay`;
+  deps.events.record(seen.object, {
+    type: eventReasons.ScaleDownRefused[0],
+    reason: 'ScaleDownRefused',
+    note,
+  });
+}
+
+/** Whom to ask how they are, and how often; and the nudge that makes the kubelet bring what is new. */
+export async function lookAfterPods(
+  key: string,
+  relay: MailRelay,
+  seen: Draft,
+  deps: ReconcilerDeps,
+): Promise<void> {
+  const { reports, caches } = deps;
+  const live = livePods(relay, caches);
+  const { fingerprint = '' } = seen;
+  const awaiting = reports.of(key).some(({ status }) => status?.fingerprint !== fingerprint);
+  const draining = (seen.scale?.draining.length ?? 0) > 0;
+  reports.follow(key, addressesOf(live), awaiting || draining ? fingerprint : undefined);
+  seen.reports = reports.of(key);
+  const credentialsRevision = newRevision(seen.credentials, deps.clock.wallTime());
+  await nudge(live, { fingerprint, credentialsRevision }, deps);
+}
+
+/** Asks the pods and changes nothing about them. */
+export function watchPods(key: string, relay: MailRelay, seen: Draft, deps: ReconcilerDeps): void {
+  deps.reports.follow(key, addressesOf(livePods(relay, deps.caches)));
+  seen.reports = deps.reports.of(key);
+}
+
+export async function lookAfterVolumes(
+  relay: MailRelay,
+  seen: Draft,
+  sizeBefore: string | undefined,
+  deps: ReconcilerDeps,
+): Promise<void> {
+  const refusedGrowth = await growReplicaClaims(relay, deps);
+  const { claim } = childNames(relay);
+  const grows = sizeBefore !== undefined && isLarger(String(relay.spec.spool.size), sizeBefore);
+  const refusal = seen.obstacles.find(
+    ({ message }) => grows && message.startsWith(`PersistentVolumeClaim ${claim}:`),
+  );
+  if (refusal !== undefined) seen.obstacles = seen.obstacles.filter(obstacle => obstacle !== refusal);
+  const served = (seen.workload?.desired ?? 0) > 0;
+  const refused = refusedGrowth ?? refusal?.message;
+  const state = volumeState(relay, claimsOf(relay, deps.caches), refused, seen.volumes.held);
+  seen.volumes = served ? state : { ...state, pending: [] };
+}
+
+function lookAtWorkload(relay: MailRelay, seen: Draft, { caches }: ReconcilerDeps): void {
+  const live = liveWorkload(relay, caches);
+  if (live !== undefined) seen.workload = workloadState(live);
+}
