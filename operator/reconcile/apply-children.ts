@@ -11,6 +11,7 @@ import type { KubeObject } from '../kube/object.ts';
 import type { KubeClient, Resource } from '../kube/resource.ts';
 import { type Child, children } from '../resources/children.ts';
 import type { BuildContext } from '../resources/context.ts';
+import { persistentVolumeClaims } from '../resources/kinds.ts';
 import { childNames } from '../resources/names.ts';
 import type { Caches } from './caches.ts';
 import type { Obstacle } from './observation.ts';
@@ -130,9 +131,18 @@ function notOurs(relay: MailRelay, resource: Resource, { metadata }: KubeObject)
 function obstacleOf(error: unknown, resource: Resource, name: string): Obstacle {
   if (!(error instanceof ApiError) || !(error.code === 422 || error.code === 400 || error.code === 403))
     throw error;
-  const immutable = /immutable|forbidden: updates to/i.test(error.message);
-  return {
-    reason: immutable ? 'ImmutableField' : 'Refused',
-    message: `${resource.kind} ${name}: ${error.message}`,
-  };
+  const what = `${resource.kind} ${name}`;
+  if (!/immutable|forbidden: updates to/i.test(error.message)) {
+    return { reason: 'Refused', message: `${what}: ${error.message}` };
+  }
+  const when = resource.kind === persistentVolumeClaims.kind ? ', once no mail is on it,' : '';
+  const then = `it stays as it is; delete it${when} to have it made anew`;
+  return { reason: 'ImmutableField', message: `${what}: ${changesIn(error.message)}; ${then}` };
+}
+
+/** The API server's words, and of the comparison that may follow them only the lines that differ. */
+function changesIn(message: string): string {
+  const [first = '', ...lines] = message.split('\n');
+  const changes = lines.filter(line => /^[-+]/.test(line)).map(line => line.replace(/^([-+])\s*/, '$1 '));
+  return [first, ...changes].join(' ').trim();
 }

@@ -3,7 +3,7 @@
  * steps that fill in an observation, then one status write at the end, also
  * when a step fails. Reads come from caches; nothing is written that is already so.
  */
-import type { MailRelay } from '../api/mail-relay.ts';
+import type { MailRelay, MailRelayObject } from '../api/mail-relay.ts';
 import { parseMailRelay } from '../api/parse.ts';
 import { NotLeaderError } from '../kube/apply.ts';
 import type { HandlerResult } from '../kube/work-queue.ts';
@@ -37,6 +37,8 @@ const OBSTACLE_LOOK_MS = 30_000;
 export class Reconciler {
   readonly #deps: ReconcilerDeps;
   readonly #planner: Planner;
+  /** MailRelays that have been let go, by uid, until the cache has heard of it: working on them would begin anew. */
+  readonly #gone = new Map<string, string>();
 
   constructor(deps: ReconcilerDeps) {
     this.#deps = deps;
@@ -46,7 +48,8 @@ export class Reconciler {
   /** Works on one key (`namespace/name`). Throws to be tried again with backoff. */
   async reconcile(key: string): Promise<HandlerResult> {
     const object = this.#deps.caches.relays.getByKey(key);
-    if (object === undefined) return this.#forget(key);
+    if (object === undefined) this.#gone.delete(key);
+    if (object === undefined || this.#isGone(key, object)) return this.#forget(key);
     const { caches, reports } = this.#deps;
     const parsed = parseMailRelay(object);
     const problems = parsed.problems ?? conflictsWithWhatRuns(parsed.relay, caches);
@@ -89,7 +92,9 @@ export class Reconciler {
     const deps = this.#deps;
     return this.#attempt(key, seen, async () => {
       const gone = await finalize(key, relay, seen, { planner: this.#planner, deps });
-      return gone ? 'gone' : DRAIN_LOOK_MS;
+      if (!gone) return DRAIN_LOOK_MS;
+      this.#gone.set(key, relay.uid);
+      return 'gone';
     });
   }
 
@@ -137,6 +142,13 @@ export class Reconciler {
     const { gone, afterMs } = await report(seen, this.#deps);
     if (gone) this.#forget(key);
     return afterMs;
+  }
+
+  /** Forgets it when another one of the name has come. */
+  #isGone(key: string, { metadata: { uid } }: MailRelayObject): boolean {
+    if (this.#gone.get(key) === uid) return true;
+    this.#gone.delete(key);
+    return false;
   }
 
   #forget(key: string): undefined {

@@ -9,7 +9,6 @@ import {
   configMaps,
   deployments,
   networkPolicies,
-  persistentVolumeClaims,
   podDisruptionBudgets,
   serviceAccounts,
   services,
@@ -186,27 +185,6 @@ describe('the children of a MailRelay', () => {
     );
     await rig.waitFor(configMaps, ref, ({ data }) => data?.['config.json'] !== undefined);
     await waitUntil('it is no longer stalled', async () => !(await rig.condition(namespace, 'Stalled')));
-  });
-
-  test('adopt a volume that a relay of the same name has left', async () => {
-    const namespace = await rig.namespace('left-volume');
-    await rig.createRelay(namespace, { ...openProvider, spool: { retention: 'Retain' } });
-    const ref = { name: 'mail-spool', namespace };
-    const claim = await rig.waitFor(persistentVolumeClaims, ref);
-    assert.equal(claim.metadata.ownerReferences, undefined);
-    await rig.patchRelay(namespace, { spool: { retention: 'Delete' } });
-    const owned = await rig.waitFor(
-      persistentVolumeClaims,
-      ref,
-      ({ metadata }) => metadata.ownerReferences !== undefined,
-    );
-    assert.equal(owned.metadata.uid, claim.metadata.uid);
-    await rig.patchRelay(namespace, { spool: { retention: 'Retain' } });
-    await rig.waitFor(
-      persistentVolumeClaims,
-      ref,
-      ({ metadata }) => (metadata.ownerReferences ?? []).length === 0,
-    );
   });
 
   test('change in the pod template alone when a restart is needed', async () => {

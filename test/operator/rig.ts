@@ -12,6 +12,7 @@ import type { MailRelaySpecInput } from '../../operator/api/schema.ts';
 import { createClient } from '../../operator/kube/client.ts';
 import { type Condition, findCondition } from '../../operator/kube/conditions.ts';
 import { loadConnection } from '../../operator/kube/connection.ts';
+import { events } from '../../operator/kube/events.ts';
 import type { KubeObject, ObjectMeta } from '../../operator/kube/object.ts';
 import { defineResource, type KubeClient, type Resource } from '../../operator/kube/resource.ts';
 import { createTransport, type Transport } from '../../operator/kube/transport.ts';
@@ -20,7 +21,8 @@ import { parseOptions } from '../../operator/options.ts';
 import { type Pod, pods } from '../../operator/reconcile/caches.ts';
 import type { RelayStatus } from '../../operator/reconcile/relay-status.ts';
 import { type Secret, secrets } from '../../operator/reconcile/secret-facts.ts';
-import { selectorLabels } from '../../operator/resources/names.ts';
+import { type PersistentVolumeClaim, persistentVolumeClaims } from '../../operator/resources/kinds.ts';
+import { childLabels, selectorLabels } from '../../operator/resources/names.ts';
 import { type ApiServer, type ApiServerOptions, startApiServer } from '../cluster/api-server.ts';
 import { waitUntil } from '../kube/wait-until.ts';
 import { AuditLog, operatorWrites } from './audit.ts';
@@ -176,6 +178,44 @@ export class Rig {
       { subresource: 'status' },
     );
     return podIP;
+  }
+
+  /** Makes a claim what a cluster with storage makes of it at once. Resolves with it. */
+  async bind(namespace: string, name = 'mail-spool'): Promise<PersistentVolumeClaim> {
+    const ref = { name, namespace };
+    await this.waitFor(persistentVolumeClaims, ref);
+    const status = { phase: 'Bound' };
+    return this.client.mergePatch(persistentVolumeClaims, ref, { status }, { subresource: 'status' });
+  }
+
+  /** A bound claim that the StatefulSet controller, or the operator, has made for a relay of that name. */
+  async createClaim(
+    namespace: string,
+    name: string,
+    texts: Record<string, string> = {},
+    storageClassName?: string,
+  ): Promise<PersistentVolumeClaim> {
+    const labels = childLabels({ name: 'mail' });
+    const resources = { requests: { storage: '1Gi' } };
+    const classed = storageClassName === undefined ? {} : { storageClassName };
+    const spec = { accessModes: ['ReadWriteOnce'], resources, ...classed };
+    await this.client.create(persistentVolumeClaims, {
+      metadata: { name, namespace, labels, annotations: texts },
+      spec,
+    });
+    return this.bind(namespace, name);
+  }
+
+  /** The notes of the events of a MailRelay with that reason, once there is one. */
+  async waitForEvent(namespace: string, reason: string): Promise<string> {
+    let notes: string[] = [];
+    await waitUntil(`there is an event ${reason} in ${namespace}`, async () => {
+      const { items } = await this.client.list(events, { namespace });
+      const told = items as unknown as readonly { readonly reason: string; readonly note: string }[];
+      notes = told.filter(event => event.reason === reason).map(({ note }) => note);
+      return notes.length > 0;
+    });
+    return notes.join('; ');
   }
 
   async condition(namespace: string, type: string, name = 'mail'): Promise<Condition | undefined> {
