@@ -98,6 +98,15 @@ function scaleEvents(before: MailRelayStatus, { relay, scale, deleting, volumes 
   return [...events, note(begins, `${scale.draining.join(', ')} send what they have before they go`)];
 }
 
+/** For replicas of the workload that somebody else has lowered, and that are raised again. */
+export function refusedEvent(what: string, to: number, replicas: number): EventNote {
+  const why = 'since a replica must send what it has before it goes: scale the MailRelay';
+  return note(
+    'ScaleDownRefused',
+    `somebody set the replicas of ${what} to ${to}; they are ${replicas} again, ${why}`,
+  );
+}
+
 function resendEvents(before: MailRelayStatus, after: MailRelayStatus): EventNote[] {
   const asked = after.lastHandledResendAt;
   if (asked === undefined || asked === before.lastHandledResendAt) return [];

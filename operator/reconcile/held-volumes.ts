@@ -177,13 +177,11 @@ function differs(
 }
 
 /** For condition SpoolHealthy: which volumes, how much, and what to do. */
-export function heldSentence(relay: MailRelay | undefined, held: readonly HeldVolume[]): string {
+export function heldSentence(relay: MailRelay, held: readonly HeldVolume[]): string {
   const list = held.map(({ claim, messages = 'unknown' }) => `${claim} (${messages})`).join(', ');
-  const stranger = held.some(
-    ({ claim }) => relay !== undefined && !isClaimOf(relay, { metadata: { name: claim } }),
-  );
-  const other = relay?.spec.spool.mode === 'Shared' ? 'PerReplica' : 'Shared';
-  const or = stranger ? `, and volumes of spool.mode ${other} a MailRelay of this name with that mode` : '';
+  const strange = held.some(({ claim }) => !isClaimOf(relay, { metadata: { name: claim } }));
+  const other = relay.spec.spool.mode === 'Shared' ? 'PerReplica' : 'Shared';
+  const or = strange ? ` (those of spool.mode ${other}: by a MailRelay of this name with that mode)` : '';
   return `volumes with unsent mail that no pod serves: ${list}; scale up again to send it${or}, or delete the claim to lose it`;
 }
 

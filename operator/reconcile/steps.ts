@@ -2,7 +2,6 @@
  * The steps that a reconciliation is made of; each fills in what it has found
  * out, so that a later one that fails does not make the status forget it.
  */
-import { eventReasons } from '../api/conditions.ts';
 import type { MailRelay } from '../api/mail-relay.ts';
 import { kind } from '../api/names.ts';
 import { isForbidden } from '../kube/api-error.ts';
@@ -13,6 +12,7 @@ import { childNames } from '../resources/names.ts';
 import { applyChildren, TryAgainError } from './apply-children.ts';
 import { readCredentials } from './credentials.ts';
 import type { ReconcilerDeps } from './deps.ts';
+import { refusedEvent } from './events.ts';
 import { type ClaimsView, heldVolumes, writeMarks } from './held-volumes.ts';
 import type { Observation } from './observation.ts';
 import { addressesOf, livePods, newRevision, nudge } from './pods.ts';
@@ -92,12 +92,7 @@ function isGoing({ metadata }: KubeObject, relay: MailRelay): boolean {
 function tellIfLowered(relay: MailRelay, context: BuildContext, seen: Draft, deps: ReconcilerDeps): void {
   const lowered = loweredBehind(relay, context, deps.caches);
   if (lowered === undefined) return;
-  const note = `somebody set the replicas of ${lowered.what} to ${lowered.to}; they are ${context.replicas} again, since a replica must send what it has before it goes: scale the MailRelay`;
-  deps.events.record(seen.object, {
-    type: eventReasons.ScaleDownRefused[0],
-    reason: 'ScaleDownRefused',
-    note,
-  });
+  deps.events.record(seen.object, refusedEvent(lowered.what, lowered.to, context.replicas));
 }
 
 /** Whom to ask how they are, and how often; and the nudge that makes the kubelet bring what is new. */

@@ -206,6 +206,16 @@ const cases: readonly (readonly [name: string, seen: Observation, ...told: Told[
     ['SpoolHealthy MailLeftBehind', /spool-mail-1 \(4\); scale up again.*nearly full/],
   ],
   [
+    'nobody knows what is on a volume',
+    observed({ volumes: { pending: [], held: [{ claim: 'mail-spool', since: held[0]!.since }] } }),
+    ['SpoolHealthy MailLeftBehind', /mail-spool \(unknown\); scale up again to send it, or delete/],
+  ],
+  [
+    'a volume is deleted under its pod',
+    observed({ volumes: { pending: [], held: [], going: 'mail-spool has been deleted' } }),
+    ['SpoolHealthy VolumeDeleted', /mail-spool has been deleted/],
+  ],
+  [
     'a volume is not bound',
     observed({ volumes: { pending: ['mail-spool'], held: [] } }),
     ['SpoolHealthy VolumePending', /mail-spool; see the events of the claim/],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { eventReasons } from '../../../operator/api/conditions.ts';
 import type { MailRelayStatus, ProviderState, ProviderStatus } from '../../../operator/api/schema-status.ts';
-import { eventsOf } from '../../../operator/reconcile/events.ts';
+import { eventsOf, refusedEvent } from '../../../operator/reconcile/events.ts';
 import type { Observation } from '../../../operator/reconcile/observation.ts';
 import { threeProvidersSpec } from '../operator-api/relays.ts';
 import { fingerprint, observed } from './observations.ts';
@@ -35,6 +35,11 @@ const scale = (draining: readonly string[]) => ({
   scale: { replicas: 2, draining, awaited: draining, leaving: [], unsent: 1 },
 });
 const left = { volumes: { pending: [], held: [{ claim: 'spool-mail-1', messages: 4, since }] } };
+const gone = {
+  ...left,
+  scale: { ...scale([]).scale, leaving: [{ pod: 'mail-1', messages: 4 }] },
+};
+const perReplica = { ...threeProvidersSpec, spool: { mode: 'PerReplica' } } as const;
 const passing = { ...threeProvidersSpec, spool: { retention: 'Delete' } } as const;
 
 type Case = readonly [
@@ -149,14 +154,34 @@ const cases: readonly Case[] = [
     {},
     {},
     [['ScaleDownLeftMail', /^4 unsent messages stay on spool-mail-1/]],
+    observed(gone, perReplica),
+  ],
+  [
+    'nobody knows whether a replica went with mail',
+    {},
+    {},
+    [['ScaleDownLeftMail', /^perhaps unsent messages stay on spool-mail-1/]],
+    observed({ ...gone, volumes: { pending: [], held: [{ claim: 'spool-mail-1', since }] } }, perReplica),
+  ],
+  [
+    'a volume of an earlier one is found',
+    {},
+    {},
+    [['MailFound', /^4 unsent messages are on spool-mail-1, which no pod serves/]],
     observed(left),
+  ],
+  [
+    'a volume is deleted under its pod',
+    {},
+    condition('SpoolHealthy', 'VolumeDeleted'),
+    [['VolumeDeleted', /^words$/]],
   ],
   ['that is known', { heldVolumes: left.volumes.held }, {}, [], observed(left)],
   [
-    'it went with mail and its volumes',
+    'it went, and a volume with mail stays whatever spool.retention says',
     {},
     {},
-    [['DeleteLeftMail', /^4 unsent messages go with spool-mail-1/]],
+    [['DeleteLeftMail', /^4 unsent messages stay on spool-mail-1, which is kept for that/]],
     observed({ ...left, deleting: true }, passing),
   ],
 ];
@@ -178,7 +203,12 @@ describe('events', () => {
   }
 
   test('have a case here for every reason that there is', () => {
-    const told = new Set(cases.flatMap(([, , , wanted]) => wanted.map(([reason]) => reason)));
+    const refused = refusedEvent('StatefulSet mail', 1, 3);
+    assert.match(refused.note, /replicas of StatefulSet mail to 1; they are 3 again/);
+    const told = new Set([
+      refused.reason,
+      ...cases.flatMap(([, , , wanted]) => wanted.map(([reason]) => reason)),
+    ]);
     assert.deepEqual([...told].sort(), Object.keys(eventReasons).sort());
   });
 });

@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { annotations } from '../../../operator/api/names.ts';
+import type { MailRelayStatus } from '../../../operator/api/schema-status.ts';
+import { type ClaimsView, heldVolumes, remainingVolumes } from '../../../operator/reconcile/held-volumes.ts';
+import type { Departure } from '../../../operator/reconcile/scale.ts';
+import type { PersistentVolumeClaim } from '../../../operator/resources/kinds.ts';
+import { minimalSpec, perReplicaSpec, relayOf } from '../operator-api/relays.ts';
+
+const made = '2026-01-02T00:00:00Z';
+const earlier = '2026-01-01T00:00:00Z';
+
+interface ClaimSketch {
+  readonly unsent?: string;
+  readonly creationTimestamp?: string;
+  readonly phase?: string;
+}
+
+function claim(
+  name: string,
+  { unsent, creationTimestamp = made, phase = 'Bound' }: ClaimSketch = {},
+): PersistentVolumeClaim {
+  const marks = unsent === undefined ? {} : { [annotations.unsentMessages]: unsent };
+  return { metadata: { name, creationTimestamp, annotations: marks }, status: { phase } };
+}
+
+function view(
+  claims: readonly PersistentVolumeClaim[],
+  replicas: number,
+  {
+    leaving = [],
+    status = {},
+    mode = 'PerReplica',
+  }: {
+    readonly leaving?: readonly Departure[];
+    readonly status?: MailRelayStatus;
+    readonly mode?: 'PerReplica' | 'Shared';
+  } = {},
+): ClaimsView {
+  const relay = relayOf(mode === 'Shared' ? minimalSpec : perReplicaSpec);
+  return {
+    relay: { ...relay, creationTimestamp: made, status },
+    claims,
+    plan: { replicas, draining: [], awaited: [], leaving, unsent: 0 },
+    wallTimeMs: Date.parse('2026-01-03T00:00:00Z'),
+  };
+}
+
+const told = (held: ReturnType<typeof heldVolumes>): string[] =>
+  held.map(({ claim: name, messages }) => `${name} ${messages ?? 'unknown'}`);
+
+describe('a volume that no pod serves', () => {
+  const shown: readonly [string, ReturnType<typeof view>, string[]][] = [
+    ['is not shown while one does', view([claim('spool-mail-0', { unsent: '4' })], 1), []],
+    [
+      'is shown with what its claim says',
+      view([claim('spool-mail-1', { unsent: '4' })], 1),
+      ['spool-mail-1 4'],
+    ],
+    ['is not shown when it is known to be empty', view([claim('spool-mail-1', { unsent: '0' })], 1), []],
+    ['is unknown when nothing was said', view([claim('spool-mail-1')], 1), ['spool-mail-1 unknown']],
+    [
+      'is unknown when what its claim says is no number',
+      view([claim('spool-mail-1', { unsent: '-3' })], 1),
+      ['spool-mail-1 unknown'],
+    ],
+    ['holds nothing before it is bound', view([claim('spool-mail-1', { phase: 'Pending' })], 1), []],
+    [
+      'is shown with what its pod has left, whatever was said before',
+      view([claim('spool-mail-1', { unsent: '0' })], 1, { leaving: [{ pod: 'mail-1', messages: 2 }] }),
+      ['spool-mail-1 2'],
+    ],
+    [
+      'is shown with all that the pods on it have left',
+      view([claim('mail-spool')], 0, {
+        mode: 'Shared',
+        leaving: [
+          { pod: 'mail-a', messages: 2 },
+          { pod: 'mail-b', messages: undefined },
+        ],
+      }),
+      ['mail-spool 2'],
+    ],
+    [
+      'of mode Shared holds nothing before there was a pod',
+      view([claim('mail-spool')], 0, { mode: 'Shared' }),
+      [],
+    ],
+    [
+      'of mode Shared is unknown after there was a pod',
+      view([claim('mail-spool')], 0, { mode: 'Shared', status: { queue: { active: 0 } } }),
+      ['mail-spool unknown'],
+    ],
+    [
+      'of mode Shared is unknown when it is older than the MailRelay',
+      view([claim('mail-spool', { creationTimestamp: earlier })], 0, { mode: 'Shared' }),
+      ['mail-spool unknown'],
+    ],
+    [
+      'is shown when it is of the other mode',
+      view([claim('spool-mail-0')], 1, { mode: 'Shared' }),
+      ['spool-mail-0 unknown'],
+    ],
+  ];
+  for (const [title, seen, wanted] of shown) {
+    test(title, () => assert.deepEqual(told(heldVolumes(seen)), wanted));
+  }
+
+  test('keeps the time since when it is so', () => {
+    const since = '2026-01-02T12:00:00Z';
+    const status = { heldVolumes: [{ claim: 'spool-mail-1', since }] };
+    assert.equal(heldVolumes(view([claim('spool-mail-1')], 1, { status }))[0]?.since, since);
+  });
+
+  test('is shown in a list that the status has room for', () => {
+    const claims = Array.from({ length: 150 }, (_, at) => claim(`spool-mail-${at}`));
+    assert.equal(heldVolumes(view(claims, 0)).length, 100);
+  });
+
+  test('stays at the end of its MailRelay unless it is known to be empty', () => {
+    const claims = [
+      claim('spool-mail-0'),
+      claim('spool-mail-1'),
+      claim('spool-mail-2', { unsent: '0' }),
+      claim('spool-mail-3', { phase: 'Pending' }),
+    ];
+    const leaving = [{ pod: 'mail-0', messages: 0 }];
+    assert.deepEqual(told(remainingVolumes(view(claims, 0, { leaving }))), ['spool-mail-1 unknown']);
+  });
+});
