@@ -39,6 +39,12 @@ export function judgeTransaction(report: TransactionReport, rules: readonly Repl
   return ended === undefined ? { recipients, result } : { recipients, ended, result };
 }
 
+/** Each recipient's share of a message larger than a provider is to be offered. */
+export function tooLarge(message: string): RecipientOutcome {
+  const failure: Failure = { stage: 'mail', fault: 'not-offered', message };
+  return endedWith({ failure, verdict: judge(failure, { acceptedBefore: 0 }, []) });
+}
+
 /** `250 2.0.0 queued as 4711`. */
 export function replyText(reply: Reply): string {
   return [reply.code, reply.enhanced, reply.text].filter(part => part !== undefined && part !== '').join(' ');

@@ -6,13 +6,14 @@
  */
 import type { ProviderConfig, ReplyRule, RetryConfig } from '../config/config.ts';
 import type { Emit } from '../telemetry/events.ts';
-import { type Health, trialMessages } from './breaker.ts';
+import { Allowance } from './allowance.ts';
+import type { Health } from './breaker.ts';
 import { ConnectSeries } from './connect-series.ts';
-import { describe, type Failure, SessionError } from './failure.ts';
-import { HealthWatch, type ProbeResult } from './health-watch.ts';
+import { describe, type Failure } from './failure.ts';
+import { HealthWatch } from './health-watch.ts';
 import { judge } from './judge.ts';
+import { probeLogin, tryToOpen } from './login.ts';
 import { ProviderPool } from './provider-pool.ts';
-import { type Bucket, full, take } from './rate.ts';
 import type { OpenSession, Session } from './session.ts';
 import { tellOpenFailed } from './tell.ts';
 import type { Verdict } from './verdict.ts';
@@ -54,9 +55,6 @@ export interface ProviderDeps {
 
 /** Connections opened at the same time while others already work. */
 const PARALLEL_OPENS = 4;
-/** How long a provider that refused one connection more is not asked for more, ms. */
-const CEILING_MS = 60_000;
-const UNLIMITED = { connections: Number.POSITIVE_INFINITY, until: 0 };
 
 export class Provider {
   lastSuccessAt: number | undefined;
@@ -64,20 +62,23 @@ export class Provider {
   readonly #deps: ProviderDeps;
   readonly #pool: ProviderPool;
   readonly #line = new WaitingLine<Waiter>();
+  readonly #allowance: Allowance;
   readonly #series: ConnectSeries;
   readonly #watch: HealthWatch;
   readonly #abort = new AbortController();
   #opening = 0;
-  /** No more connections than this until then: the provider said so. */
-  #ceiling = UNLIMITED;
-  #bucket: Bucket | undefined;
-  #rateTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(config: ProviderConfig, deps: ProviderDeps) {
     this.#config = config;
     this.#deps = deps;
     this.#pool = new ProviderPool(() => this.#config.limits, deps.now);
+    this.#allowance = new Allowance({
+      limits: () => this.#config.limits,
+      now: deps.now,
+      onTrial: () => this.health.kind === 'trial',
+      again: () => this.#pump(),
+    });
     this.#series = new ConnectSeries({
       retry: deps.retry,
       again: () => this.#pump(),
@@ -88,7 +89,7 @@ export class Provider {
       now: deps.now,
       random: deps.random,
       emit: deps.emit,
-      login: () => this.#login(),
+      login: () => probeLogin(() => this.#session(), deps.rules()),
       urgent: deps.urgent,
       changed: was => this.#healthChanged(was),
     });
@@ -172,7 +173,7 @@ export class Provider {
     this.#closed = true;
     this.#watch.stop();
     this.#series.end();
-    clearTimeout(this.#rateTimer);
+    this.#allowance.stop();
     this.#abort.abort();
     this.#dismiss({ kind: 'replaced' });
     this.#pool.retire();
@@ -187,7 +188,7 @@ export class Provider {
   /** On trial it gets a few messages at a time. */
   get #admits(): boolean {
     const { fresh, resend } = this.#pool.inUse;
-    return this.health.kind !== 'trial' || fresh + resend < trialMessages;
+    return this.#allowance.admits(fresh + resend);
   }
 
   get #late(): boolean {
@@ -197,7 +198,8 @@ export class Provider {
   /** Serves who waits, then opens what is still lacking. */
   #pump(): void {
     if (!this.usable) return;
-    while (this.#line.size > 0 && this.#pool.idle > 0 && this.#admits && this.#withinRate()) this.#serveOne();
+    while (this.#line.size > 0 && this.#pool.idle > 0 && this.#admits && this.#allowance.takeShare())
+      this.#serveOne();
     while (this.#needsOneMore()) void this.#open();
   }
 
@@ -214,38 +216,20 @@ export class Provider {
     waiter.answer({ kind: 'granted', session, release });
   }
 
-  #withinRate(): boolean {
-    const rate = this.#config.limits.messagesPerSecond;
-    if (rate === undefined) return true;
-    const now = this.#deps.now();
-    const taken = take(this.#bucket ?? full(rate, now), now, rate);
-    this.#bucket = taken.bucket;
-    if (taken.waitMs === 0) return true;
-    clearTimeout(this.#rateTimer);
-    this.#rateTimer = setTimeout(() => this.#pump(), taken.waitMs);
-    return false;
-  }
-
   #needsOneMore(): boolean {
     const { established } = this.#pool;
     if (this.#series.pausing || !this.usable) return false;
     if (this.#opening >= (established === 0 ? 1 : PARALLEL_OPENS)) return false;
     const wanted = this.#line.size > this.#pool.idle + this.#opening;
     if (!(wanted || (established === 0 && this.#series.running))) return false;
-    return established + this.#opening < this.#mostConnections;
-  }
-
-  get #mostConnections(): number {
-    const ceiling = this.#deps.now() < this.#ceiling.until ? this.#ceiling : UNLIMITED;
-    const trial = this.health.kind === 'trial' ? trialMessages : Number.POSITIVE_INFINITY;
-    return Math.min(this.#config.limits.maxConnections, ceiling.connections, trial);
+    return established + this.#opening < this.#allowance.connections;
   }
 
   async #open(): Promise<void> {
     this.#opening += 1;
     if (this.#pool.established === 0) this.#series.begin();
     const startedAt = this.#deps.now();
-    const result = await this.#openSession();
+    const result = await tryToOpen(() => this.#session());
     this.#opening -= 1;
     if (this.#closed) {
       if (result.session !== undefined) void result.session.quit();
@@ -259,14 +243,8 @@ export class Provider {
     this.#pump();
   }
 
-  async #openSession(): Promise<{ session: Session } | { session?: undefined; failure: Failure }> {
-    try {
-      return { session: await this.#deps.openSession(this.#config, this.#abort.signal) };
-    } catch (error) {
-      if (error instanceof SessionError) return { failure: error.failure };
-      const message = error instanceof Error ? error.message : String(error);
-      return { failure: { stage: 'connect', fault: 'lost', message } };
-    }
+  #session(): Promise<Session> {
+    return this.#deps.openSession(this.#config, this.#abort.signal);
   }
 
   #openFailed(failure: Failure, startedAt: number): void {
@@ -285,7 +263,7 @@ export class Provider {
     });
     if (established > 0) {
       // The connections it has still work: it wants no more of them for now.
-      this.#ceiling = { connections: established, until: this.#deps.now() + CEILING_MS };
+      this.#allowance.refusedBeyond(established);
       this.#series.end();
       if (verdict.class === 'rate' || verdict.class === 'service') return;
     }
@@ -296,25 +274,6 @@ export class Provider {
       this.#series.end();
       this.#dismiss({ kind: 'unavailable', reason: describe(failure) });
     }
-  }
-
-  async #login(): Promise<ProbeResult> {
-    const result = await this.#openSession();
-    if (result.session === undefined) {
-      const { failure } = result;
-      return {
-        verdict: judge(failure, { acceptedBefore: 0 }, this.#deps.rules()),
-        message: describe(failure),
-      };
-    }
-    const answered = await result.session.noop();
-    void result.session.quit();
-    if (answered) return undefined;
-    const failure: Failure = { stage: 'ehlo', fault: 'timeout', message: 'NOOP was not answered' };
-    return {
-      verdict: judge(failure, { acceptedBefore: 0 }, this.#deps.rules()),
-      message: describe(failure),
-    };
   }
 
   #healthChanged(was: Health): void {

@@ -11,7 +11,7 @@ import { tryDelay } from './backoff.ts';
 import { describe } from './failure.ts';
 import { Journal, type JournalDeps } from './journal.ts';
 import { Ledger } from './ledger.ts';
-import { judgeTransaction, type TransactionOutcome } from './outcome.ts';
+import { judgeTransaction, type TransactionOutcome, tooLarge } from './outcome.ts';
 import { pause } from './pause.ts';
 import type { Grant, Provider } from './provider.ts';
 import { Route } from './route.ts';
@@ -120,13 +120,8 @@ export class Round {
     if (limit === undefined || size <= limit) return false;
     const open = this.#ledger.open();
     const message = `the message has ${size} bytes, limits.maxMessageBytes of ${name} is ${limit}`;
-    const report: TransactionReport = {
-      recipients: open.map(() => undefined),
-      failure: { stage: 'mail', fault: 'not-offered', message },
-      unanswered: false,
-    };
-    const { recipients } = judgeTransaction(report, []);
-    const outcomes = open.map((index, at) => ({ index, outcome: recipients[at]! }));
+    const outcome = tooLarge(message);
+    const outcomes = open.map(index => ({ index, outcome }));
     this.#ledger.apply(name, this.#deps.now(), outcomes);
     this.#route.leave(name, message);
     return true;

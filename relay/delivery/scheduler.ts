@@ -13,6 +13,7 @@ import type { Provider } from './provider.ts';
 import { Ramp } from './ramp.ts';
 import { Round, type RoundDeps, type RoundEnd } from './round.ts';
 import type { Lane } from './waiting-line.ts';
+import { whenRoom } from './when-room.ts';
 
 export interface SchedulerDeps {
   readonly spool: Spool;
@@ -35,8 +36,6 @@ const RESEND_WINDOW = 1000;
 const RESENDS_PER_CLAIM = 1 / 4;
 /** Longest sleep between two looks at what is due, ms. */
 const LOOK_MS = 30_000;
-/** Between two tries to commit a result while the disk is full, ms. */
-const DISK_FULL_RETRY_MS = 1000;
 
 export class Scheduler {
   readonly #deps: SchedulerDeps;
@@ -288,11 +287,12 @@ export class Scheduler {
 
   #roundDeps(stopping: AbortSignal): RoundDeps {
     const { spool, emit, now, random, settings, providers, bounce } = this.#deps;
+    const abandoned = (): boolean => this.#abandoned;
     return {
       read: (id, claim) => spool.read(id, claim),
       note: (id, inFlight) => spool.note(id, inFlight),
-      settle: (id, settlement) => this.#whenRoom(() => spool.settle(id, settlement)),
-      bounce: (message, recipients) => this.#whenRoom(() => bounce(message, recipients)),
+      settle: (id, settlement) => whenRoom(() => spool.settle(id, settlement), abandoned),
+      bounce: (message, recipients) => whenRoom(() => bounce(message, recipients), abandoned),
       emit,
       now,
       random,
@@ -300,19 +300,6 @@ export class Scheduler {
       providers,
       stopping,
     };
-  }
-
-  /** Commits a result. A full disk delays it; what the provider took must not be forgotten. */
-  async #whenRoom(commit: () => Promise<void>): Promise<void> {
-    for (;;) {
-      try {
-        return await commit();
-      } catch (error) {
-        const wait = error instanceof SpoolError && error.kind === 'disk-full' && !this.#abandoned;
-        if (!wait) throw error;
-        await new Promise(resolve => setTimeout(resolve, DISK_FULL_RETRY_MS));
-      }
-    }
   }
 
   /** The store cannot be trusted: sending more could only send twice. */

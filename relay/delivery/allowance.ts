@@ -1,0 +1,65 @@
+/**
+ * How much a provider may be given right now: connections by its limit, by what
+ * it refused lately and by its trial; messages by its rate and its trial.
+ */
+import type { ProviderLimits } from '../config/config.ts';
+import { trialMessages } from './breaker.ts';
+import { type Bucket, full, take } from './rate.ts';
+
+/** How long a provider that refused one connection more is not asked for more, ms. */
+const CEILING_MS = 60_000;
+
+export interface AllowanceDeps {
+  readonly limits: () => ProviderLimits;
+  /** Monotonic, ms. */
+  readonly now: () => number;
+  readonly onTrial: () => boolean;
+  /** A message that the rate held back may go now. */
+  readonly again: () => void;
+}
+
+export class Allowance {
+  readonly #deps: AllowanceDeps;
+  #ceiling: { readonly connections: number; readonly until: number } | undefined;
+  #bucket: Bucket | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(deps: AllowanceDeps) {
+    this.#deps = deps;
+  }
+
+  /** The most connections at a time. */
+  get connections(): number {
+    const { limits, now, onTrial } = this.#deps;
+    const ceiling = this.#ceiling;
+    const refused = ceiling !== undefined && now() < ceiling.until ? [ceiling.connections] : [];
+    return Math.min(limits().maxConnections, ...refused, ...(onTrial() ? [trialMessages] : []));
+  }
+
+  /** It has so many connections and refused one more. */
+  refusedBeyond(connections: number): void {
+    this.#ceiling = { connections, until: this.#deps.now() + CEILING_MS };
+  }
+
+  /** May it get one message more at the same time? */
+  admits(underWay: number): boolean {
+    return !this.#deps.onTrial() || underWay < trialMessages;
+  }
+
+  /** Takes one message's share of messagesPerSecond; false = not yet, `again` will be called. */
+  takeShare(): boolean {
+    const rate = this.#deps.limits().messagesPerSecond;
+    if (rate === undefined) return true;
+    const now = this.#deps.now();
+    const taken = take(this.#bucket ?? full(rate, now), now, rate);
+    this.#bucket = taken.bucket;
+    if (taken.waitMs === 0) return true;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(this.#deps.again, taken.waitMs);
+    return false;
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+}
