@@ -17,6 +17,8 @@ type Readiness = Judgement<'Ready'>;
 export function reconciling(seen: Observation): Judgement<'Reconciling'> | undefined {
   if (seen.deleting) return under('Draining', drainSentence(seen));
   if (seen.problems !== undefined || seen.suspended !== undefined) return undefined;
+  // kstatus takes Reconciling for "wait on" even beside Stalled: nobody would be told to come and help.
+  if (seen.obstacles.length > 0) return undefined;
   if (seen.retrying.length > 0) return under('Retrying', seen.retrying.join('; '));
   if (seen.scale !== undefined && seen.scale.draining.length > 0) {
     return under('ScalingDown', drainSentence(seen));

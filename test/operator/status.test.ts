@@ -71,6 +71,29 @@ describe('the status of a MailRelay', () => {
     assert.deepEqual(await rig.settled(mark), []);
   });
 
+  test('lets kubectl wait through a rollout, for the edit and for its end', async () => {
+    const namespace = await rig.namespace('wait');
+    await rig.createRelay(namespace, openProvider);
+    await rig.waitForReason(namespace, 'Ready', 'PodsUnavailable');
+    const fingerprint = await fingerprintOf(namespace);
+    const [primary] = relayStatus('').providers;
+    await rig.createPod(namespace, 'mail-a', relayStatus(fingerprint, { providers: [primary!] }));
+    await rollOut(namespace, 1);
+    const wait = (timeout: string) =>
+      rig.server.kubectl([
+        ...['wait', '--for=condition=Ready', 'mailrelay/mail', '-n', namespace],
+        `--timeout=${timeout}`,
+      ]);
+    await wait('20s');
+    await rig.patchRelay(namespace, { image: 'relay.example.com/mailrelay:2' });
+    // The pod of the old image is still ready, and is all there is.
+    await assert.rejects(wait('3s'), /timed out/);
+    const ready = await rig.waitForReason(namespace, 'Ready', 'Progressing');
+    assert.equal(ready.status, 'Unknown');
+    await rollOut(namespace, 1);
+    await wait('20s');
+  });
+
   test('names a Secret that is missing or half, and mends when it comes', async () => {
     const namespace = await rig.namespace('secrets');
     await rig.createRelay(namespace, twoProviders);

@@ -15,6 +15,9 @@ export function assertConditionRules(
   const types = conditions.map(({ type }) => type);
   assert.deepEqual(types, [...new Set(types)].sort(), 'each type once, sorted');
   for (const type of always) assert.ok(types.includes(type), `${type} is always there`);
+  const both = abnormal.every(type => types.includes(type));
+  const goes = conditions.some(({ reason }) => reason === 'Draining');
+  assert.ok(!both || goes, 'nothing goes on while it is stalled, but for a deletion');
   for (const condition of conditions) assertOne(condition, generation, before);
 }
 

@@ -240,6 +240,16 @@ const cases: readonly (readonly [name: string, seen: Observation, ...told: Told[
     ['Ready Stalled', /rename it/],
     ['Stalled NameTaken', /rename it/],
   ],
+  [
+    'the name of the workload is taken, so that there is none',
+    {
+      ...stuck('NameTaken', 'Deployment mail belongs to nobody: rename it'),
+      workload: undefined,
+      reports: [],
+    } as unknown as Observation,
+    ['Ready Stalled', /rename it/],
+    ['Stalled NameTaken'],
+  ],
   ['a child is refused', stuck('Refused', 'quota'), ['Stalled Refused', /quota/]],
   ['a field cannot be changed', stuck('ImmutableField', 'field'), ['Stalled ImmutableField', /field/]],
   [
