@@ -82,15 +82,24 @@ function departedFrom(
   return { messages: sum === 0 && counts.includes(undefined) ? undefined : sum };
 }
 
-/** What the claim itself says; a text that is no count says as much as `unknown`. */
+/**
+ * What the claim itself says; a text that is no count says as much as `unknown`, and one that is no time nothing.
+ * Anybody who may change claims may have written it.
+ */
 function markOf({
   metadata,
 }: PersistentVolumeClaim): { messages: number | undefined; since?: string } | undefined {
   const text = metadata.annotations?.[annotations.unsentMessages];
   if (text === undefined) return undefined;
-  const since = metadata.annotations?.[annotations.unservedSince];
+  const since = timeIn(metadata.annotations?.[annotations.unservedSince]);
   const messages = /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
   return { messages, ...(since !== undefined && { since }) };
+}
+
+function timeIn(text = ''): string | undefined {
+  const parsed = Date.parse(text);
+  const time = Number.isNaN(parsed) ? '' : formatTime(parsed);
+  return /^\d{4}-/.test(time) ? time : undefined; // a year of more digits is no RFC 3339
 }
 
 /** Writes down what leaves, and takes it back where a pod is to serve again: to be called before the workload changes. */

@@ -12,15 +12,19 @@ const earlier = '2026-01-01T00:00:00Z';
 
 interface ClaimSketch {
   readonly unsent?: string;
+  readonly since?: string;
   readonly creationTimestamp?: string;
   readonly phase?: string;
 }
 
 function claim(
   name: string,
-  { unsent, creationTimestamp = made, phase = 'Bound' }: ClaimSketch = {},
+  { unsent, since, creationTimestamp = made, phase = 'Bound' }: ClaimSketch = {},
 ): PersistentVolumeClaim {
-  const marks = unsent === undefined ? {} : { [annotations.unsentMessages]: unsent };
+  const marks = {
+    ...(unsent !== undefined && { [annotations.unsentMessages]: unsent }),
+    ...(since !== undefined && { [annotations.unservedSince]: since }),
+  };
   return { metadata: { name, creationTimestamp, annotations: marks }, status: { phase } };
 }
 
@@ -50,6 +54,16 @@ const told = (held: ReturnType<typeof heldVolumes>): string[] =>
   held.map(({ claim: name, messages }) => `${name} ${messages ?? 'unknown'}`);
 
 describe('a volume that no pod serves', () => {
+  test('is shown since a time that the API server takes, whatever somebody wrote on its claim', () => {
+    const since = (text: string): string | undefined =>
+      heldVolumes(view([claim('spool-mail-1', { unsent: '4', since: text })], 1))[0]?.since;
+    assert.equal(since('2026-01-01T10:00:00Z'), '2026-01-01T10:00:00Z');
+    assert.equal(since('2026-01-01T10:00:00.123+02:00'), '2026-01-01T08:00:00Z');
+    assert.equal(since('long ago'), '2026-01-03T00:00:00Z');
+    assert.equal(since('+012026-01-01T10:00:00Z'), '2026-01-03T00:00:00Z');
+    assert.equal(since('9'.repeat(300)), '2026-01-03T00:00:00Z');
+  });
+
   const shown: readonly [string, ReturnType<typeof view>, string[]][] = [
     ['is not shown while one does', view([claim('spool-mail-0', { unsent: '4' })], 1), []],
     [
