@@ -27,9 +27,12 @@ export async function converged(operator: OperatorProcess, count: number, began:
   await waitUntil(
     `${count} MailRelays are done`,
     async () => {
-      await pause(50);
-      const done = await operator.metric('controller_runtime_reconcile_total');
-      return done >= count && (await operator.metric('workqueue_depth')) === 0;
+      await pause(200);
+      const [done = 0, waiting] = await operator.metrics([
+        'controller_runtime_reconcile_total',
+        'workqueue_depth',
+      ]);
+      return done >= count && waiting === 0;
     },
     600_000,
   );

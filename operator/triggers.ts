@@ -16,14 +16,13 @@ export function connectTriggers(caches: Caches, queue: WorkQueue): () => void {
       if (concernsUs(event)) queue.add(keyOf(event.object.metadata), event.type === 'added' ? 'low' : 'high');
     }),
     caches.secrets.subscribe(({ object }) => {
-      for (const relay of caches.relays.byIndex('secret', keyOf(object.metadata)))
-        queue.add(keyOf(relay.metadata));
+      for (const key of caches.relays.keysByIndex('secret', keyOf(object.metadata))) queue.add(key);
     }),
     ...caches.all
       .filter(cache => cache.resource.kind !== 'MailRelay' && cache.resource.kind !== 'Secret')
       .map(cache =>
         cache.subscribe(({ object }) => {
-          for (const key of relayKeys(object)) if (caches.relays.getByKey(key) !== undefined) queue.add(key);
+          for (const key of relayKeys(object)) if (caches.relays.has(key)) queue.add(key);
         }),
       ),
   ];
@@ -40,13 +39,13 @@ const RESYNC_MS = 30 * 60_000;
  * found then. Returns what ends it.
  */
 export function resync(
-  caches: { readonly relays: Pick<Caches['relays'], 'list'> },
+  caches: { readonly relays: Pick<Caches['relays'], 'keys'> },
   queue: Pick<WorkQueue, 'add'>,
   clock: Pick<Clock, 'after'>,
 ): () => void {
   let cancel = (): void => undefined;
   const look = (): void => {
-    for (const relay of caches.relays.list()) queue.add(keyOf(relay.metadata), 'low');
+    for (const key of caches.relays.keys()) queue.add(key, 'low');
     cancel = clock.after(RESYNC_MS, look);
   };
   look();

@@ -1,5 +1,6 @@
 /**
- * A local copy of all objects of a kind, kept up to date by list-watch.ts, with indexes and change events.
+ * A local copy of all objects of a kind, kept up to date by list-watch.ts, with indexes and change events. What it
+ * gives out belongs to the caller: a value read anew each time.
  * Guarantees: after any fault and its end the store equals the server's truth, and every difference was told as
  * an event. Never blocks the server: one LIST at the start, then one watch a scope.
  */
@@ -72,9 +73,13 @@ export interface Informer<T extends KubeObject> {
   /** By `keyOf(ref)`. */
   getByKey(key: string): T | undefined;
   list(): IterableIterator<T>;
+  has(key: string): boolean;
+  keys(): IterableIterator<string>;
   readonly size: number;
   /** Objects that the named indexer put under `value`. */
   byIndex(index: string, value: string): T[];
+  /** Their keys. */
+  keysByIndex(index: string, value: string): string[];
   /** Called for every change from now on, after the store has it. The returned function unsubscribes. */
   subscribe(handler: (event: ObjectEvent<T>) => void): () => void;
   /**
@@ -82,6 +87,11 @@ export interface Informer<T extends KubeObject> {
    * brought it yet. No event. Ignored when the store knows something newer.
    */
   observe(object: T): void;
+  /**
+   * Runs a write of ours to that object, which is to `observe` its answer. The watch may bring what was written
+   * before the answer comes: until the write is over such news waits, so that it is not told as somebody else's.
+   */
+  whileWriting<R>(ref: ObjectRef, write: () => Promise<R>): Promise<R>;
   stats(): InformerStats;
   /** Ends the watch; resolves when nothing of it runs any more. The store stays readable. */
   stop(): Promise<void>;
@@ -163,8 +173,20 @@ class ListWatchInformer<T extends KubeObject> implements Informer<T> {
     return this.#store.values();
   }
 
+  has(key: string): boolean {
+    return this.#store.has(key);
+  }
+
+  keys(): IterableIterator<string> {
+    return this.#store.keys();
+  }
+
   byIndex(index: string, value: string): T[] {
     return this.#store.byIndex(index, value);
+  }
+
+  keysByIndex(index: string, value: string): string[] {
+    return this.#store.keysByIndex(index, value);
   }
 
   subscribe(handler: (event: ObjectEvent<T>) => void): () => void {
@@ -175,6 +197,10 @@ class ListWatchInformer<T extends KubeObject> implements Informer<T> {
   observe(object: T): void {
     // A copy: trimming changes what it is given, and this one belongs to the caller.
     this.#view.observe(this.#trim({ ...object, metadata: { ...object.metadata } }));
+  }
+
+  whileWriting<R>(ref: ObjectRef, write: () => Promise<R>): Promise<R> {
+    return this.#view.whileWriting(keyOf(ref), write);
   }
 
   stats(): InformerStats {

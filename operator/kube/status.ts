@@ -65,7 +65,8 @@ interface LastWrite {
   /** How many urgent writes were left then. */
   credit: number;
   resourceVersion: string | undefined;
-  status: object;
+  /** As JSON: there is one for each object, and it is hardly ever needed. */
+  status: string;
 }
 
 /** One wish and what it takes to fulfil it. */
@@ -139,7 +140,7 @@ class PatchingStatusWriter implements StatusWriter {
       at,
       credit,
       resourceVersion: object.metadata.resourceVersion,
-      status: statusOf(object),
+      status: JSON.stringify(statusOf(object)),
     });
     for (const [oldest, written] of this.#written) {
       if (at - written.at < Math.max(rememberedMs, this.#intervalMs)) return;
@@ -152,7 +153,7 @@ class PatchingStatusWriter implements StatusWriter {
     const last = this.#written.get(uid);
     if (!last || !isOlder(live.metadata.resourceVersion, last.resourceVersion)) return live;
     const { resourceVersion, status } = last;
-    return { ...live, metadata: { ...live.metadata, resourceVersion }, status };
+    return { ...live, metadata: { ...live.metadata, resourceVersion }, status: JSON.parse(status) as object };
   }
 
   #tooEarlyBy(uid: string, intervalMs: number): number {

@@ -22,6 +22,8 @@ export class View<T extends KubeObject> {
   readonly #clock: Clock;
   readonly #ownWrites = new Map<string, { resourceVersion: string; at: number }>();
   readonly #deletions = new Map<string, string>();
+  /** By key, while a write of ours is under way: news that waits for its answer. */
+  readonly #writing = new Map<string, (() => void)[]>();
 
   constructor(store: Store<T>, clock: Clock, tell: (event: ObjectEvent<T>) => void) {
     this.#store = store;
@@ -33,10 +35,10 @@ export class View<T extends KubeObject> {
   upsert(object: T): void {
     const key = keyOf(object.metadata);
     const version = object.metadata.resourceVersion;
-    if (this.#isBehindOwnWrite(key, version)) return;
+    if (this.#waits(key, () => this.upsert(object)) || this.#isBehindOwnWrite(key, version)) return;
     this.#ownWrites.delete(key);
+    if (this.#store.has(key) && this.#store.versionOf(key) === version) return;
     const previous = this.#store.get(key);
-    if (previous?.metadata.resourceVersion === version && previous !== undefined) return;
     const replaced = previous !== undefined && previous.metadata.uid !== object.metadata.uid;
     if (replaced) this.#tell({ type: 'deleted', object: previous });
     this.#store.put(object);
@@ -45,6 +47,7 @@ export class View<T extends KubeObject> {
 
   /** An object is gone since `resourceVersion`. */
   remove(key: string, resourceVersion: string, last?: T): void {
+    if (this.#waits(key, () => this.remove(key, resourceVersion, last))) return;
     if (this.#isBehindOwnWrite(key, resourceVersion)) return;
     this.#ownWrites.delete(key);
     this.#rememberDeletion(key, resourceVersion);
@@ -66,10 +69,31 @@ export class View<T extends KubeObject> {
     const version = object.metadata.resourceVersion ?? '';
     const deleted = this.#deletions.get(key);
     if (deleted !== undefined && !isOlder(deleted, version)) return;
-    const known = this.#store.get(key)?.metadata.resourceVersion;
+    const known = this.#store.versionOf(key);
     if (known !== undefined && !isOlder(known, version)) return;
     this.#store.put(object);
     this.#ownWrites.set(key, { resourceVersion: version, at: this.#clock.now() });
+  }
+
+  /**
+   * Runs `write`, which hands its answer to `observe`. Until it is over news of the object waits: a watch is often
+   * faster than the answer, and then our own write would be told as somebody else's.
+   */
+  async whileWriting<R>(key: string, write: () => Promise<R>): Promise<R> {
+    const news: (() => void)[] = this.#writing.get(key) ?? [];
+    this.#writing.set(key, news);
+    try {
+      return await write();
+    } finally {
+      this.#writing.delete(key);
+      for (const tell of news.splice(0)) tell();
+    }
+  }
+
+  #waits(key: string, tell: () => void): boolean {
+    const news = this.#writing.get(key);
+    news?.push(tell);
+    return news !== undefined;
   }
 
   #isBehindOwnWrite(key: string, resourceVersion: string | undefined): boolean {

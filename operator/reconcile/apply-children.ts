@@ -72,8 +72,10 @@ async function applyOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Pro
   if (manifest === undefined) return removeOurs(relay, resource, { live: cached, deps });
   if (cached !== undefined && !isOurs(relay, cached)) return notOurs(relay, resource, cached);
   try {
-    const { object, outcome } = await deps.applier.apply(resource, manifest, cached);
-    if (outcome !== 'unchanged') cache.observe(object);
+    await cache.whileWriting(ref, async () => {
+      const { object, outcome } = await deps.applier.apply(resource, manifest, cached);
+      if (outcome !== 'unchanged') cache.observe(object);
+    });
     return undefined;
   } catch (error) {
     if (isConflict(error)) return unexpected(relay, child, deps);

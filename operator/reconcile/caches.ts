@@ -2,7 +2,6 @@
 
 import { type MailRelayObject, mailRelays } from '../api/mail-relay.ts';
 import { fieldManager, labels } from '../api/names.ts';
-import { parseMailRelay } from '../api/parse.ts';
 import { createInformer, type Informer, type InformerFault, type InformerOptions } from '../kube/informer.ts';
 import type { KubeMetrics } from '../kube/metrics.ts';
 import { type KubeObject, keyOf } from '../kube/object.ts';
@@ -19,7 +18,7 @@ import {
   services,
   statefulSets,
 } from '../resources/kinds.ts';
-import { referencedSecrets } from '../resources/secret-references.ts';
+import { mentionedSecrets } from '../resources/secret-references.ts';
 import { secrets } from './secret-facts.ts';
 
 /** What is read of a pod. */
@@ -46,6 +45,12 @@ export const monitoringResources: readonly Resource[] = [serviceMonitors, promet
 
 /** First and longest pause of a watch that broke: back at work within 5 s of the API server's return. */
 const BACKOFF_MS = [200, 2000] as const;
+
+/**
+ * All kinds are listed at the same time, and a page is held as text and as values with their managedFields, which
+ * are half of it: smaller pages, a lower peak, and what the heap has once grown to it keeps.
+ */
+const PAGE_SIZE = 100;
 
 export interface CachesOptions {
   readonly client: KubeClient;
@@ -83,10 +88,9 @@ export class Caches {
     const kinds = [...childResources, ...(options.monitoring ? monitoringResources : [])];
     for (const resource of kinds) {
       const labelSelector = `${labels.managedBy}=${fieldManager}`;
-      this.#children.set(
-        resource.kind,
-        this.#make(resource, { labelSelector, indexers: { relay: relayKeys } }),
-      );
+      // The names of claims alone cannot be told from the MailRelay: each of its replicas has had one.
+      const indexers = resource.kind === persistentVolumeClaims.kind ? { relay: relayKeys } : {};
+      this.#children.set(resource.kind, this.#make(resource, { labelSelector, indexers }));
     }
   }
 
@@ -122,6 +126,7 @@ export class Caches {
       resource,
       ...(namespaces !== undefined && { namespaces }),
       backoffMs: BACKOFF_MS,
+      pageSize: PAGE_SIZE,
       ...hooks,
       onFault: fault => {
         hooks.onFault?.(fault);
@@ -139,10 +144,8 @@ export function relayKeys({ metadata }: KubeObject): string[] {
 }
 
 /** `namespace/name` of every Secret that a MailRelay refers to. */
-function secretKeys(object: MailRelayObject): string[] {
-  const { relay } = parseMailRelay(object);
-  if (relay === undefined) return [];
-  return referencedSecrets(relay.spec).map(name => keyOf({ name, namespace: relay.namespace }));
+function secretKeys({ spec, metadata: { namespace = '' } }: MailRelayObject): string[] {
+  return mentionedSecrets(spec).map(name => keyOf({ name, namespace }));
 }
 
 /** Of a foreign Secret nothing is kept but its name and version. */

@@ -97,6 +97,7 @@ async function patchFinalizers(
   if (!mayWrite()) throw new NotLeaderError();
   const { resourceVersion } = caches.relays.get(ref)?.metadata ?? {};
   const metadata = { finalizers, ...(resourceVersion !== undefined && { resourceVersion }) };
-  const patched = await client.mergePatch(mailRelays, ref, { metadata }, { fieldManager });
-  caches.relays.observe(patched);
+  await caches.relays.whileWriting(ref, async () => {
+    caches.relays.observe(await client.mergePatch(mailRelays, ref, { metadata }, { fieldManager }));
+  });
 }

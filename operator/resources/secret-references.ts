@@ -57,6 +57,24 @@ export function referencedSecrets(spec: MailRelaySpec): readonly string[] {
   return [...new Set(secretReferences(spec).map(({ secret }) => secret))].sort();
 }
 
+/**
+ * The Secrets' names in a spec that has not been checked, each once: at least those of {@link referencedSecrets} where
+ * it is valid. For the index of every MailRelay, where checking each version of each would be most of the work.
+ */
+export function mentionedSecrets(spec: unknown): string[] {
+  const names = new Set<string>();
+  const look = (value: unknown, parent: string): void => {
+    if (typeof value !== 'object' || value === null) return;
+    const { name } = value as { name?: unknown };
+    if (parent.endsWith('Ref') && typeof name === 'string') names.add(name);
+    for (const [key, inner] of Object.entries(value)) look(inner, key);
+  };
+  const { forwardProviders, listener } = (spec ?? {}) as { forwardProviders?: unknown; listener?: unknown };
+  look(forwardProviders, '');
+  look(listener, '');
+  return [...names];
+}
+
 function providerReferences({ name, secretRef, tls }: ProviderSpec): SecretReference[] {
   const field = `forwardProviders[${name}]`;
   const login =

@@ -54,6 +54,34 @@ describe('the view of objects from LIST, watch and own writes', () => {
     assert.deepEqual(told, ['added a 1', 'updated a 4']);
   });
 
+  test('does not tell an own write that the watch brings before its answer, and what others did after it', async () => {
+    view.upsert(thing('a', 1));
+    await view.whileWriting('n/a', async () => {
+      view.upsert(thing('a', 3));
+      view.upsert(thing('b', 4));
+      view.upsert(thing('a', 5));
+      view.observe(thing('a', 3));
+    });
+    assert.deepEqual(told, ['added a 1', 'added b 4', 'updated a 5']);
+    await view.whileWriting('n/a', async () => {
+      view.remove('n/a', '7');
+      view.observe(thing('a', 6));
+    });
+    assert.equal(version('a'), undefined);
+    const failed = view.whileWriting('n/b', async () => {
+      view.upsert(thing('b', 8));
+      throw new Error('refused');
+    });
+    await assert.rejects(failed, /refused/);
+    assert.deepEqual(told.slice(3), ['deleted a 6', 'updated b 8']);
+  });
+
+  test('gives a value of his own to whoever asks', () => {
+    view.upsert(thing('a', 1));
+    store.get('n/a')!.metadata.name = 'changed';
+    assert.equal(store.get('n/a')?.metadata.name, 'a');
+  });
+
   test('ignores an own write that the watch has overtaken', () => {
     view.upsert(thing('a', 5));
     view.observe(thing('a', 3));

@@ -1,21 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { MailRelayObject } from '../../../operator/api/mail-relay.ts';
 import { resync } from '../../../operator/triggers.ts';
 import { ManualClock } from '../../kube/manual-clock.ts';
-import { mailRelayObject, minimalSpec } from '../operator-api/relays.ts';
 
 const halfHour = 30 * 60_000;
 
 function rig() {
   const clock = new ManualClock();
-  const relays: MailRelayObject[] = [
-    mailRelayObject(minimalSpec),
-    mailRelayObject(minimalSpec, { name: 'b' }),
-  ];
+  const relays = ['apps/mail', 'apps/b'];
   const added: string[] = [];
   const queue = { add: (key: string, priority?: string) => void added.push(`${key} ${priority}`) };
-  const end = resync({ relays: { list: () => relays.values() } }, queue, clock);
+  const end = resync({ relays: { keys: () => relays.values() } }, queue, clock);
   return { clock, relays, end, taken: () => added.splice(0) };
 }
 
