@@ -116,7 +116,7 @@ export const catalogue: Catalogue = {
   'delivery-ambiguous': {
     level: 'warn',
     meaning:
-      'The message was handed over and no answer came, so nobody can know whether it was taken; it is sent again later and may arrive twice.',
+      'The message was handed over and no answer came, or the relay was killed before it did (then the next start tells it). Nobody can know whether it was taken; it is sent again later and may arrive twice.',
     fields: { id, provider, recipients: 'Recipients on board.', message: 'What ended the wait.' },
   },
   failover: {
