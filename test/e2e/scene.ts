@@ -233,8 +233,11 @@ export class Scene {
     );
   }
 
-  /** Waits until every message that got its 250 has reached a provider. */
-  async accounted(seconds = 60): Promise<void> {
+  /**
+   * Waits until every message that got its 250 has reached a provider. One that
+   * a kill left in doubt waits for its first resend delay, up to 72 s.
+   */
+  async accounted(seconds = 150): Promise<void> {
     const { mail } = this;
     await this.until('all mail has arrived', () => mail.missing().length === 0, seconds).catch(error => {
       const lost = mail.missing();
