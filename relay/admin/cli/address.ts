@@ -3,11 +3,11 @@
  * adminPort is read from config.json: while someone mends the rest of the
  * file, the relay still runs on its last good configuration.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import { ConfigError } from '../../config/problems.ts';
-import { decodeConfig, readConfigText } from '../../config/read.ts';
+import { readJson } from '../../config/watch.ts';
 import { CommandError, usage } from './terminal.ts';
 
 export interface AddressOptions {
@@ -62,10 +62,10 @@ function portIn(path: string): number {
 
 function read(path: string): unknown {
   try {
-    return readConfigText(decodeConfig(readFileSync(path)));
+    return readJson(path);
   } catch (error) {
-    const reason = error instanceof ConfigError ? error.problems.join('; ') : (error as Error).message;
-    throw new CommandError(usage, `${path} cannot be read for adminPort: ${reason}`, error);
+    if (!(error instanceof ConfigError)) throw error;
+    throw new CommandError(usage, `adminPort cannot be read: ${error.problems.join('; ')}`, error);
   }
 }
 

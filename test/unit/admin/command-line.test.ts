@@ -153,7 +153,14 @@ describe('usage', () => {
     [['queue', 'resend'], /choose messages by id, .* or say --all/],
     [['queue', 'delete', '--all'], /deleting more than one message needs --yes/],
     [['queue', 'delete', '00000000000000001'], /deleting without a terminal needs --yes/],
-    [['queue', 'list', '--config', 'absent.json'], /absent\.json cannot be read for adminPort/],
+    [
+      ['queue', 'list', '--config', 'absent.json'],
+      /^adminPort cannot be read: absent\.json: cannot be read: no such file/,
+    ],
+    [
+      ['queue', 'list', '--config', '/dev/null'],
+      /^adminPort cannot be read: \/dev\/null: must be a regular file/,
+    ],
     [['run', '--log-format', 'xml'], /Allowed choices are json, text/],
     [[], /Usage: mailrelay/],
   ];
