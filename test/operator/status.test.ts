@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import { mailRelays } from '../../operator/api/mail-relay.ts';
 import { annotations, drainFinalizer } from '../../operator/api/names.ts';
 import type { KubeObject } from '../../operator/kube/object.ts';
+import { defineResource } from '../../operator/kube/resource.ts';
 import type { Operator } from '../../operator/operator.ts';
 import { pods } from '../../operator/reconcile/caches.ts';
 import { secrets } from '../../operator/reconcile/secret-facts.ts';
@@ -21,6 +22,13 @@ import { openProvider, Rig, relayStatus, twoProviders } from './rig.ts';
 const password = { username: 'user', password: 'secret' };
 const one = { messages: 1, bytes: 10 };
 const none = { messages: 0, bytes: 0 };
+
+const storageClasses = defineResource<KubeObject>({
+  apiVersion: 'storage.k8s.io/v1',
+  kind: 'StorageClass',
+  plural: 'storageclasses',
+  namespaced: false,
+});
 
 describe('the status of a MailRelay', () => {
   let rig: Rig;
@@ -291,6 +299,49 @@ describe('the status of a MailRelay', () => {
       const { status } = await rig.relay(namespace);
       return (status?.heldVolumes ?? []).length === 0;
     });
+  });
+
+  test('grows volumes whose class allows it, in both modes, and says how far that is', async () => {
+    await rig.client.create(storageClasses, {
+      metadata: { name: 'growing' },
+      provisioner: 'example.com/none',
+      allowVolumeExpansion: true,
+    } as KubeObject);
+    const spool = { storageClassName: 'growing', size: '2Gi' } as const;
+    const modes = [
+      { namespace: await rig.namespace('grow-shared'), name: 'mail-spool', mode: 'Shared' },
+      { namespace: await rig.namespace('grow-replica'), name: 'spool-mail-0', mode: 'PerReplica' },
+    ] as const;
+    /** The controllers that are not there. */
+    const provide = (ref: { name: string; namespace: string }, storage: string) =>
+      rig.client.mergePatch(
+        persistentVolumeClaims,
+        ref,
+        { status: { phase: 'Bound', capacity: { storage } } },
+        { subresource: 'status' },
+      );
+    for (const { mode, ...ref } of modes) {
+      await rig.createRelay(ref.namespace, { ...openProvider, spool: { ...spool, mode } });
+      if (mode === 'PerReplica') {
+        const { spec } = await rig.waitFor(statefulSets, { ...ref, name: 'mail' });
+        const [template] = spec?.volumeClaimTemplates ?? [];
+        const metadata = { ...ref, labels: template!.metadata!.labels! };
+        await rig.client.create(persistentVolumeClaims, { metadata, spec: template!.spec! });
+      }
+      await rig.waitFor(persistentVolumeClaims, ref);
+      await rig.client.mergePatch(persistentVolumeClaims, ref, { spec: { volumeName: `pv-${mode.length}` } });
+      await provide(ref, '2Gi');
+      await rig.createPod(ref.namespace, mode === 'Shared' ? 'mail-a' : 'mail-0', relayStatus(''));
+      await rig.waitForReason(ref.namespace, 'SpoolHealthy', 'Healthy');
+      await rig.patchRelay(ref.namespace, { spool: { size: '3Gi' } });
+      const { message } = await rig.waitForReason(ref.namespace, 'SpoolHealthy', 'ResizePending');
+      assert.equal(message, `${ref.name} is being grown from 2Gi to 3Gi`);
+      const { spec } = await rig.client.get(persistentVolumeClaims, ref);
+      assert.equal(spec?.resources?.requests?.['storage'], '3Gi');
+      await provide(ref, '3Gi');
+      await rig.waitForReason(ref.namespace, 'SpoolHealthy', 'Healthy');
+      assert.equal(await rig.condition(ref.namespace, 'Stalled'), undefined);
+    }
   });
 
   test('grows volumes and refuses to shrink them', async () => {
