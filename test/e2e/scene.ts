@@ -56,7 +56,7 @@ export type SceneOptions = {
 
 /** Tries and resends in quick succession, so that nothing is waited for long. */
 const quick = {
-  retry: { attempts: 3, initialDelayMilliseconds: 50, patienceSeconds: 1 },
+  retry: { attempts: 3, initialDelayMilliseconds: 50, patienceSeconds: 15 },
   resend: { initialDelaySeconds: 1, maxDelaySeconds: 3 },
   spool: { size: '1Gi' },
 };

@@ -51,7 +51,8 @@ export function providerSpec(name: UpstreamName, { port }: ScriptedProvider): Re
     ssl: isImplicit(name),
     secretRef: { name: secretName(name) },
     tls: { caRef: { name: authoritySecret } },
-    timeouts: { connectSeconds: 2, greetingSeconds: 3, commandSeconds: 5 },
+    // One that is stopped refuses at once; one that works may be slow, since several clusters share the machine.
+    timeouts: { connectSeconds: 5, greetingSeconds: 15, commandSeconds: 15 },
   };
 }
 
