@@ -263,6 +263,8 @@ class LeaseElection implements LeaderElection {
     const pause = this.#retryMs * (0.5 + this.#random() * 0.25);
     const spec = this.#observed?.lease.spec;
     if (!this.#observed || !spec?.holderIdentity) return pause;
+    // Lost because the API server was away, and taken by nobody: ours again as soon as it is back.
+    if (spec.holderIdentity === this.identity) return pause / 2;
     const left = this.#observed.changedAt + this.#holdsMs(spec) - this.#clock.now();
     return left > 0 ? Math.min(pause, left) : pause;
   }

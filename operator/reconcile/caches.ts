@@ -44,7 +44,7 @@ export const childResources: readonly Resource[] = [
 export const monitoringResources: readonly Resource[] = [serviceMonitors, prometheusRules];
 
 /** First and longest pause of a watch that broke: back at work within 5 s of the API server's return. */
-const BACKOFF_MS = [200, 2000] as const;
+const BACKOFF_MS = [200, 1000] as const;
 
 /**
  * All kinds are listed at the same time, and a page is held as text and as values with their managedFields, which

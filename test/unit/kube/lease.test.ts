@@ -134,6 +134,17 @@ describe('leader election', () => {
     assert.equal(a.isLeader(), true);
   });
 
+  test('leads again within three quarters of a second when the API server is back and nobody else was there', async () => {
+    const a = elect('a');
+    await clock.advance(4_000);
+    server.away = true;
+    await clock.advance(15_000);
+    assert.deepEqual(said, ['a started', 'a lost']);
+    server.away = false;
+    await clock.advance(750);
+    assert.equal(a.isLeader(), true);
+  });
+
   test('keeps leading when the answer to a renewal is lost: the lease says who holds it', async () => {
     const a = elect('a');
     await clock.advance(4_000);
