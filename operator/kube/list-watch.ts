@@ -38,8 +38,10 @@ export interface ListWatchSink<T> {
 
 /** A watch that ends sooner than this without an event is a fault: the server is going down, or a proxy cuts. */
 const shortestWatchMs = 1_000;
-/** Longest pause that a Retry-After is believed. */
+/** Longest pause that a Retry-After is believed: of a server that has too much to do, and of one that is not ready. */
 const longestAskedMs = 60_000;
+/** One that starts says 5 s (503) before it knows a CRD's paths, which takes it one: a custom resource would come last. */
+const longestAskedStartingMs = 1_000;
 const listTimeoutMs = 60_000;
 
 export class ListWatch<T extends KubeObject> {
@@ -47,6 +49,8 @@ export class ListWatch<T extends KubeObject> {
   readonly #sink: ListWatchSink<T>;
   #resourceVersion: string | undefined;
   #failures = 0;
+  /** The server has forgotten our version, and there has been no word of a watch since. */
+  #forgotten = false;
   /** Set when a continue token expired under way: the next LIST asks for everything at once. */
   #unpaged = false;
 
@@ -72,9 +76,8 @@ export class ListWatch<T extends KubeObject> {
     if (isGone(error)) this.#forget(during);
     this.#failures++;
     const { clock, backoffMs, random } = this.#options;
-    const asked = error instanceof ApiError ? (error.retryAfterSeconds ?? 0) * 1000 : 0;
     const pauseMs = backoffDelay(this.#failures, backoffMs, random);
-    const retryInMs = Math.max(pauseMs, Math.min(asked, longestAskedMs));
+    const retryInMs = Math.max(pauseMs, askedMs(error));
     this.#sink.fault({ during, error, retryInMs });
     await sleep(clock, retryInMs, signal);
   }
@@ -82,6 +85,9 @@ export class ListWatch<T extends KubeObject> {
   #forget(during: 'list' | 'watch'): void {
     if (during === 'list') this.#unpaged = true;
     this.#resourceVersion = undefined;
+    // The server is well and says what to do: failures before it do not count, but being told so again does.
+    if (!this.#forgotten) this.#failures = 0;
+    this.#forgotten = true;
   }
 
   /** No resourceVersion in the request: the newest state, so that a relist never goes back in time. */
@@ -132,7 +138,7 @@ export class ListWatch<T extends KubeObject> {
     try {
       for await (const event of events) {
         any = true;
-        this.#failures = 0;
+        this.#wellAgain();
         this.#take(event);
       }
     } finally {
@@ -141,7 +147,12 @@ export class ListWatch<T extends KubeObject> {
     if (!any && clock.now() - openedAt < shortestWatchMs) {
       throw new ConnectionError('reset', 'API server: watch ended as soon as it was open');
     }
+    this.#wellAgain();
+  }
+
+  #wellAgain(): void {
     this.#failures = 0;
+    this.#forgotten = false;
   }
 
   #opened(): void {
@@ -155,6 +166,12 @@ export class ListWatch<T extends KubeObject> {
     else if (event.type !== 'BOOKMARK') this.#sink.upsert(event.object);
     this.#resourceVersion = event.object.metadata.resourceVersion;
   }
+}
+
+function askedMs(error: Error): number {
+  if (!(error instanceof ApiError)) return 0;
+  const longest = error.code === 503 ? longestAskedStartingMs : longestAskedMs;
+  return Math.min((error.retryAfterSeconds ?? 0) * 1000, longest);
 }
 
 function checkPage(

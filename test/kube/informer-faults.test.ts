@@ -210,6 +210,27 @@ describe('an informer on a faulty server', () => {
     assert.equal(faults[0]?.retryInMs, 1000);
   });
 
+  test('waits a second for a server that does not know a path yet, whatever that says', async () => {
+    server.script('list', { kind: 'status', code: 503, reason: 'ServiceUnavailable', retryAfter: 5 });
+    const { informer, faults } = watch();
+    await informer.hasSynced;
+    assert.equal(faults[0]?.retryInMs, 1000);
+  });
+
+  test('lists at once when its version is forgotten after an outage, and later from time to time', async () => {
+    const refused = { kind: 'reset' } as const;
+    const gone = { kind: 'status', code: 410, reason: 'Expired' } as const;
+    server.script('watch', refused, refused, refused, gone, gone, gone);
+    const watched = watch({ backoffMs: [4, 400], random: () => 0.5 });
+    await waitUntil('six faults', () => watched.faults.length === 6);
+    assert.deepEqual(
+      watched.faults.map(({ retryInMs }) => retryInMs),
+      [3, 6, 12, 3, 6, 12],
+    );
+    change();
+    await equalsTruth(watched);
+  });
+
   test('pauses longer from fault to fault, within bounds', async () => {
     server.script('list', ...Array.from({ length: 8 }, () => ({ kind: 'reset' }) as const));
     const { informer, faults } = watch({ backoffMs: [4, 40], random: () => 0.5 });
