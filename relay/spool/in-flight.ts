@@ -75,7 +75,7 @@ export class InFlightNotes {
   put(id: MessageId, note: InFlight): void {
     const uncertain = note.uncertain.length > 0;
     if (!uncertain && note.accepted.length === 0) {
-      this.#clear(id);
+      this.#blank(this.#release(id));
       return;
     }
     const known = this.#slots.get(id);
@@ -86,19 +86,30 @@ export class InFlightNotes {
     this.#write(at, line);
   }
 
-  /** What it says is in the database, or does not matter any more. */
+  /** What it says is in the database, and the message may run again: what is noted then must be all there is of it. */
   forget(id: MessageId): void {
     this.#left.delete(id);
-    this.#clear(id);
+    this.#blank(this.#release(id));
   }
 
-  #clear(id: MessageId): void {
+  /** The message is over. Who surely has it stays true, and is dropped by the id: not worth a write. */
+  drop(id: MessageId): void {
+    this.#left.delete(id);
+    const slot = this.#release(id);
+    if (slot?.uncertain === true) this.#blank(slot);
+  }
+
+  /** Its slot, which is free from now on. */
+  #release(id: MessageId): Slot | undefined {
     const slot = this.#slots.get(id);
-    if (slot === undefined) return;
+    if (slot === undefined) return undefined;
     this.#slots.delete(id);
     this.#free.push(slot.at);
-    // What was surely taken stays true, and is dropped with its message: not worth a write.
-    if (slot.uncertain) this.#write(slot.at, '');
+    return slot;
+  }
+
+  #blank(slot: Slot | undefined): void {
+    if (slot !== undefined) this.#write(slot.at, '');
   }
 
   /** Drops notes of messages that are over. */

@@ -153,7 +153,8 @@ export class SqliteSpool implements OpenSpool {
       dueAt: settlement.kind === 'failed' ? settlement.dueAt : this.#options.now(),
       reason: 'reason' in settlement ? settlement.reason : '',
     });
-    if (settlement.kind !== 'progress') this.#notes.forget(id);
+    if (settlement.kind === 'done') this.#notes.drop(id);
+    else if (settlement.kind !== 'progress') this.#notes.forget(id);
   }
 
   note(id: MessageId, inFlight: InFlight): void {
