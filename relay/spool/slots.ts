@@ -49,13 +49,23 @@ export class AbandonedSlots {
     this.#now = now;
   }
 
-  /** Opens one abandoned slot that has mail waiting, or none. `taken`: names not to look at. */
+  /**
+   * Opens one abandoned slot that has mail waiting, or none. `taken`: names not
+   * to look at. Rejects where one cannot be opened and no other is to be had.
+   */
   async next(taken: ReadonlySet<string>): Promise<Slot | undefined> {
     const names = (await readdir(this.#root)).filter(name => SLOT.test(name) && !taken.has(name)).sort();
+    const problems: unknown[] = [];
     for (const name of names) {
-      const slot = await this.#look(name);
-      if (slot !== undefined) return slot;
+      try {
+        const slot = await this.#look(name);
+        if (slot !== undefined) return slot;
+      } catch (error) {
+        // A database that is broken must not keep the mail of the others waiting.
+        problems.push(error);
+      }
     }
+    if (problems.length > 0) throw problems[0];
     return undefined;
   }
 
@@ -66,8 +76,11 @@ export class AbandonedSlots {
     const spool = await openFree(directory, this.#open);
     if (spool === undefined) return undefined;
     if (hasWaitingMail(spool)) return { name, spool };
-    await spool.sweep(this.#now());
-    await spool.close();
+    try {
+      await spool.sweep(this.#now());
+    } finally {
+      await spool.close();
+    }
     this.#seenEmpty.set(name, {
       changedAt: (await lastChange(join(directory, 'queue.db'))) ?? 0,
       until: performance.now() + SWEEP_MS,

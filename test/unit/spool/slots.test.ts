@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cp, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -112,6 +112,25 @@ test('an error other than being owned is told, not taken for an owner', async t 
   const { root } = await volume(t);
   const broken: OpenIn = () => Promise.reject(new Error('EIO'));
   await assert.rejects(takeSlot(root, broken), /EIO/);
+});
+
+test('a slot that cannot be opened is told of, once the mail in the others has been found', async t => {
+  const { root, closing } = await volume(t);
+  const [own, broken, gone] = [
+    await takeSlot(root, open),
+    await takeSlot(root, open),
+    await takeSlot(root, open),
+  ];
+  closing(own.spool);
+  await putOne(gone.spool);
+  await broken.spool.close();
+  await gone.spool.close();
+  await writeFile(join(root, broken.name, 'emails', 'queue.db'), 'no database'.repeat(100));
+  const slots = new AbandonedSlots(root, open, Date.now);
+  const found = await slots.next(new Set([own.name]));
+  assert.equal(found?.name, gone.name);
+  closing(found!.spool);
+  await assert.rejects(slots.next(new Set([own.name, gone.name])), { kind: 'corrupt' });
 });
 
 test('a slot with held mail is found, so that people can release it', async t => {
