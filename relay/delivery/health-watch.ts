@@ -25,7 +25,7 @@ export interface HealthWatchDeps {
   readonly now: () => number;
   readonly random: () => number;
   readonly emit: Emit;
-  /** Connect, TLS, AUTH, NOOP, QUIT. */
+  /** Connect, TLS, AUTH, NOOP, QUIT. Never rejects. */
   readonly login: () => Promise<ProbeResult>;
   /** Mail waits, and no other provider can be used: a provider that is not there is looked for more often. */
   readonly urgent: () => boolean;
@@ -40,6 +40,8 @@ export class HealthWatch {
   #health: Health = initial();
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
+  /** One login at a time, whatever fails meanwhile: a refused one counts against the account. */
+  #probing: Promise<string | undefined> | undefined;
 
   constructor(deps: HealthWatchDeps) {
     this.#deps = deps;
@@ -66,10 +68,16 @@ export class HealthWatch {
     );
   }
 
-  /** Looks now whether the provider works. Resolves with why not, or undefined. */
-  async probe(): Promise<string | undefined> {
+  /** Looks whether the provider works: now, or as a probe under way finds. Resolves with why not, or undefined. */
+  probe(): Promise<string | undefined> {
+    this.#probing ??= this.#probe();
+    return this.#probing;
+  }
+
+  async #probe(): Promise<string | undefined> {
     clearTimeout(this.#timer);
     const result = await this.#deps.login();
+    this.#probing = undefined;
     if (this.#stopped) return result?.message;
     if (result === undefined) this.#become(onLoggedIn(this.#health));
     else this.#become(onProbeFailed(this.#health, result.verdict, this.#moment(result.message)));
@@ -104,6 +112,7 @@ export class HealthWatch {
 
   /** Sleeps until something is to be done, or until it may have become urgent to do it. */
   #arm(): void {
+    if (this.#probing !== undefined) return;
     const now = this.#deps.now();
     const at = wakesAt(this.#health, this.#deps.urgent());
     if (at === undefined) return;

@@ -18,7 +18,11 @@ const lost = judged('connect');
 const wrongPassword = judged('auth', 535);
 const throttled = judged('auth', 454);
 
-function watching(t: TestContext, results: ProbeResult[] = [], urgent = () => false) {
+function watching(
+  t: TestContext,
+  results: (ProbeResult | Promise<ProbeResult>)[] = [],
+  urgent = () => false,
+) {
   mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 0 });
   t.after(() => mock.timers.reset());
   const events: RelayEvent[] = [];
@@ -125,6 +129,25 @@ describe('the health of a provider over time', () => {
     for (let count = 0; count < 3; count++) watch.failed(lost, 'x');
     await tick(5000);
     assert.deepEqual(changes, ['closed to open', 'open to suspended']);
+  });
+
+  test('failures while a probe is under way begin no other one, nor does asking for one', async t => {
+    const answer = Promise.withResolvers<ProbeResult>();
+    const { watch, tick, logins, changes } = watching(t, [
+      answer.promise,
+      { verdict: lost, message: 'still down' },
+    ]);
+    for (let count = 0; count < 3; count++) watch.failed(lost, 'x');
+    await tick(5000);
+    watch.failed(lost, 'x');
+    const asked = watch.probe();
+    await tick(30_000);
+    assert.equal(logins(), 1);
+    answer.resolve({ verdict: lost, message: 'still down' });
+    assert.equal(await asked, 'still down');
+    await tick(10_000);
+    assert.equal(logins(), 2, 'the next one comes in its time');
+    assert.deepEqual(changes, ['closed to open']);
   });
 
   test('stopped: no probe comes any more, and nothing is told', async t => {
