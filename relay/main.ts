@@ -17,6 +17,9 @@ const DEFAULT_CONFIG = 'config.json';
 /** Beside the sources only: neither the image nor the package carries it. */
 const DEMONSTRATION = new URL('../test/demo/demonstration.ts', import.meta.url);
 
+/** How long a start goes on after the relay was told to stop, so that it can end in order, ms. */
+const STARTING_MS = 5000;
+
 const handlers: ProgramHandlers = { version, run, verify };
 process.exitCode = await runProgram(process.argv.slice(2), handlers);
 
@@ -25,8 +28,11 @@ async function run(options: RunOptions): Promise<number> {
   if (configPath === undefined) return demonstrate(options.once === true);
   const stop = stopSignal();
   const stopping = new AbortController();
-  void stop.then(() => stopping.abort());
   let relay: Relay | undefined;
+  void stop.then(() => {
+    stopping.abort();
+    setTimeout(() => relay ?? abandonStart(), STARTING_MS).unref();
+  });
   // While it starts there is nothing to do: it watches the files already.
   process.on('SIGHUP', () => void relay?.reload());
   try {
@@ -44,6 +50,12 @@ async function run(options: RunOptions): Promise<number> {
   // A person who interrupts has no load balancer that must notice first.
   await relay.stop(signal === 'SIGINT' ? 0 : undefined);
   return 0;
+}
+
+/** What it leaves behind is what a kill leaves, which loses nothing. */
+function abandonStart(): never {
+  process.stderr.write('told to stop while it was starting: ended before the start was over\n');
+  process.exit();
 }
 
 async function demonstrate(once: boolean): Promise<number> {

@@ -6,6 +6,7 @@
  */
 import { join } from 'node:path';
 import type { RelayConfig } from './config/config.ts';
+import { pause } from './delivery/pause.ts';
 import type { OpenSpool, SpoolSettings } from './spool/settings.ts';
 import { type OpenIn, type Slot, takeSlot } from './spool/slots.ts';
 import { SpoolError } from './spool/spool.ts';
@@ -66,8 +67,7 @@ async function openWhenFree(
   const message = `${opened.message}: waiting up to ${seconds} s for that process to end`;
   emit({ event: 'spool-waiting', message });
   while (performance.now() < giveUpAt) {
-    await pause(stopping);
-    if (stopping.aborted) throw new StoppedWaiting(opened);
+    if (!(await pause(LOOK_MS, stopping))) throw new StoppedWaiting(opened);
     opened = await openedOrOwned(open);
     if (!(opened instanceof SpoolError)) return opened;
   }
@@ -82,20 +82,6 @@ async function openedOrOwned(open: () => Promise<OpenSpool>): Promise<OpenSpool 
     if (error instanceof SpoolError && error.kind === 'owned') return error;
     throw error;
   }
-}
-
-/** LOOK_MS, or less when the signal aborts. */
-function pause(signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, LOOK_MS);
-    signal.addEventListener('abort', end);
-    if (signal.aborted) end();
-  });
 }
 
 /** The configuration's part of what a spool is opened with, and follows live. */

@@ -1,5 +1,5 @@
 /** Opens the spool: the store's thread, the watch over the volume, and what users see of both. */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { syncDirectory } from './body-files.ts';
 import { Channel } from './channel.ts';
@@ -25,12 +25,38 @@ function workerUrl(): URL {
  * there already: whoever made it may have died before.
  */
 async function makeDirectory(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true });
-  const highest = dirname(first === undefined ? path : resolve(first));
+  const first = await makeAll(path);
+  const highest = dirname(first ?? path);
   for (let parent = dirname(path); ; parent = dirname(parent)) {
     await syncDirectory(parent);
     if (parent.length <= highest.length) return;
   }
+}
+
+/**
+ * As `mkdir -p`; resolves with the highest directory that was missing.
+ * `recursive` of Node.js never ends where a directory that is there answers
+ * ENOENT to whatever is to be made in it, as /proc does.
+ */
+async function makeAll(path: string): Promise<string | undefined> {
+  try {
+    await mkdir(path);
+    return path;
+  } catch (error) {
+    if (await isDirectory(path)) return undefined;
+    const parent = dirname(path);
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || (await isDirectory(parent))) throw error;
+    const first = await makeAll(parent);
+    const made = await makeAll(path);
+    return first ?? made;
+  }
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return stat(path).then(
+    found => found.isDirectory(),
+    () => false,
+  );
 }
 
 /**
