@@ -113,11 +113,15 @@ function readRecipient(value: unknown, field: string): Recipient {
   };
 }
 
-/** No space, control character or angle bracket: such an address could end the command it is sent in. */
+/**
+ * No control character, angle bracket or space: such an address could end the
+ * command it is sent in. A quoted local part may hold spaces (RFC 5321 section 4.1.2).
+ */
 export function isAddress(text: string): boolean {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: keeping control characters out is the purpose.
-  return text.length <= maxAddress && /^[^\u0000-\u0020\u007f-\u00a0<>]+$/.test(text);
+  return text.length <= maxAddress && addressForm.test(text);
 }
+
+const addressForm = /^(?:"(?:[^"\\<>\p{Cc}]|\\[^<>\p{Cc}])*"@)?[^ \u00a0<>\p{Cc}]+$/u;
 
 function readAddress(value: unknown, field: string): string {
   if (typeof value !== 'string' || !isAddress(value)) {

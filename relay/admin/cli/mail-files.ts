@@ -24,13 +24,35 @@ export interface GivenEnvelope {
   readonly recipients?: readonly string[];
 }
 
-/** Paths of the messages in `path`: itself, or the .json and .eml files in a directory, sorted by name. */
+/** Paths of the messages in `path`: itself or its envelope, or the .json and .eml files in a directory, sorted by name. */
 export async function findMail(path: string): Promise<readonly string[]> {
-  if (!(await stat(path)).isDirectory()) return [path];
+  if (!(await stat(path)).isDirectory()) return [(await envelopeBeside(path)) ?? path];
   const names = (await readdir(path)).filter(name => /\.(json|eml)$/i.test(name)).sort();
   // <id>.eml beside <id>.json is the body of that message, not another one.
   const bodies = new Set(names.filter(name => /\.json$/i.test(name)).map(name => `${name.slice(0, -5)}.eml`));
   return names.filter(name => !bodies.has(name)).map(name => join(path, name));
+}
+
+/**
+ * The exported <id>.json beside <id>.eml: who the message is for, which its
+ * header does not say. Also where it cannot be understood: guessing would send
+ * the message to others.
+ */
+async function envelopeBeside(path: string): Promise<string | undefined> {
+  if (!path.endsWith('.eml')) return undefined;
+  const beside = `${path.slice(0, -4)}.json`;
+  const found = await stat(beside).catch(() => undefined);
+  return found?.isFile() === true && !(await hasItsOwnBody(beside)) ? beside : undefined;
+}
+
+/** A failed message of the original program, which has nothing to do with the file beside it. */
+async function hasItsOwnBody(path: string): Promise<boolean> {
+  try {
+    return typeof parseObject(await readFile(path, 'utf8'))['Data'] === 'string';
+  } catch {
+    // Whoever imports it says why.
+    return false;
+  }
 }
 
 /** Throws Error with a sentence when the file is not a message or names no recipient. */

@@ -5,7 +5,7 @@
  * run again; an import says which files it took.
  */
 import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { isMessageId } from '../filter.ts';
 import { frame, readFrames } from '../frames.ts';
 import type { AdminClient, Selection } from './client.ts';
@@ -74,7 +74,7 @@ export async function importFrom(
   client: AdminClient,
   terminal: Terminal,
 ): Promise<Imported> {
-  const found = (await Promise.all(paths.map(find))).flat();
+  const found = distinct((await Promise.all(paths.map(find))).flat());
   const imported: { path: string; id: string }[] = [];
   const failed: { path: string; error: string }[] = [];
   const shown = progress('importing', terminal);
@@ -88,6 +88,11 @@ export async function importFrom(
   }
   shown.end();
   return { imported, failed };
+}
+
+/** `import out/*` names both files of each message. */
+function distinct(paths: readonly string[]): readonly string[] {
+  return [...new Map(paths.map(path => [resolve(path), path])).values()];
 }
 
 async function find(path: string): Promise<readonly string[]> {

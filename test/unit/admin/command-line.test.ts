@@ -436,6 +436,46 @@ describe('queue export and import', () => {
     assert.deepEqual(await readdir(to), []);
   });
 
+  test('import restores the envelope whichever file of an exported message is named, once where both are', async () => {
+    const to = join(directory, 'pairs');
+    const recipients = [
+      { address: '"blind copy"@x.test', state: 'pending' },
+      { address: 'done@x.test', state: 'delivered', reply: '250 ok' },
+    ] as const;
+    const body = 'From: author@x.test\r\nTo: list@x.test\r\n\r\nHello.\r\n';
+    const { id } = queue.add({ sender: '', recipients, smtpUtf8: true }, body);
+    await asking('queue', 'export', to);
+    const [eml, json] = [join(to, `${id}.eml`), join(to, `${id}.json`)];
+    for (const named of [[eml], [json], [eml, json], [to, eml, `${to}/./${id}.json`]]) {
+      queue = new FakeQueue();
+      assert.deepEqual(await asking('queue', 'import', ...named), {
+        code: 0,
+        stdout: '1 message imported\n',
+        stderr: '',
+      });
+      const [kept, ...more] = queue.kept.values();
+      assert.deepEqual(more, []);
+      assert.deepEqual(
+        [kept!.message.sender, kept!.message.recipients, kept!.message.smtpUtf8, kept!.body.toString()],
+        ['', recipients, true, body],
+      );
+    }
+    await asking('queue', 'import', eml, '--remove');
+    assert.deepEqual(await readdir(to), []);
+  });
+
+  test('import never guesses an envelope from a header where a file beside it says something else', async () => {
+    const broken = await file('cut-off.json', '{"sender":');
+    const eml = await file('cut-off.eml', 'From: me@x\r\nTo: a@y\r\n\r\n');
+    const { code, stderr } = await asking('queue', 'import', eml);
+    assert.equal(code, 1);
+    assert.equal(stderr, `${broken}: it is not the JSON of a message\n`);
+    await file('18.json', { From: 'a@x', To: ['b@y'], Data: '', ID: '18' });
+    const other = await file('18.eml', 'From: me@x\r\nTo: a@y\r\n\r\n');
+    assert.equal((await asking('queue', 'import', other)).code, 0);
+    assert.equal([...queue.kept.values()][0]!.message.sender, 'me@x');
+  });
+
   test('--keep-age keeps when a message was accepted', async () => {
     const to = join(directory, 'aged');
     const { receivedAt } = queue.add();
