@@ -86,6 +86,12 @@ function oldKey(key: string): string {
 }
 
 function warnAbout({ provider, path }: Written, findings: Findings): void {
+  const { caFile, serverName } = provider.tls;
+  if (!provider.ssl && !hasLogin(provider) && (caFile ?? serverName) !== undefined) {
+    findings.warnings.push(
+      `${path('tls')}: is followed where ${provider.host} offers STARTTLS; without a user name mail goes in clear where it does not`,
+    );
+  }
   if (!provider.ssl && provider.port === 465) {
     findings.warnings.push(
       `${path('ssl')}: false with port 465, where providers expect TLS from the first byte: should be true`,
@@ -101,6 +107,10 @@ function warnAbout({ provider, path }: Written, findings: Findings): void {
       `${path('tls.insecureSkipVerify')}: true: credentials and mail go to whoever answers at ${provider.host}`,
     );
   }
+}
+
+function hasLogin({ username, usernameFile }: ProviderDocument): boolean {
+  return usernameFile !== undefined || (username !== undefined && username !== '');
 }
 
 function compileProvider(

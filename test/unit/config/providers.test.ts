@@ -193,6 +193,18 @@ describe('TLS of a provider', () => {
     ]);
   });
 
+  test('that STARTTLS alone would bring, and no credentials demand, is allowed with a warning', () => {
+    const warning =
+      'forwardProviders[0].tls: is followed where smtp.example.com offers STARTTLS; without a user name mail goes in clear where it does not';
+    const warnings = (provider: object) => compiled(one(provider)).warnings;
+    const tls = { serverName: 'mx.example.com' };
+    assert.deepEqual(warnings({ tls }), [warning]);
+    assert.deepEqual(warnings({ tls, username: '', password: '' }), [warning]);
+    assert.deepEqual(warnings({ tls, username: 'u', password: 'p' }), []);
+    assert.deepEqual(warnings({ tls, ssl: true, port: 465 }), []);
+    assert.deepEqual(warnings({ tls: { minVersion: 'TLSv1.2' } }), []);
+  });
+
   test('that does not go with the port is allowed with a warning', () => {
     assert.deepEqual(compiled(one({ port: 465 })).warnings, [
       'forwardProviders[0].ssl: false with port 465, where providers expect TLS from the first byte: should be true',
