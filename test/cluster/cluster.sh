@@ -26,7 +26,7 @@ export PATH=$PATH:/usr/sbin:/sbin
 image=localhost/mailrelay:test
 
 unavailable() { echo "no Kubernetes for tests: $*" >&2; exit 69; }
-kind_works() { command -v kind docker > /dev/null && timeout 10 docker info > /dev/null 2>&1; }
+kind_works() { command -v kind > /dev/null && command -v docker > /dev/null && timeout 10 docker info > /dev/null 2>&1; }
 own_obstacle() { # prints why this machine cannot have our own cluster, or nothing
   [ "$(uname)" = Linux ] || { echo "our own needs Linux, not $(uname)"; return; }
   [ "$(id -u)" = 0 ] || { echo 'our own needs root, for namespaces and mounts'; return; }
