@@ -31,6 +31,8 @@ export interface RunSetup {
   readonly env?: Readonly<Record<string, string>>;
   /** Arguments in place of `run --config FILE`. */
   readonly args?: readonly string[];
+  /** Working directory; default: that of the test. */
+  readonly cwd?: string;
 }
 
 /** One run of the program. */
@@ -43,11 +45,12 @@ export class Run {
   #whole: LogLine[] = [];
   #readTo = 0;
 
-  constructor(configPath: string, { env = {}, args = ['run', '--config', configPath] }: RunSetup = {}) {
+  constructor(configPath: string, { env = {}, cwd, args = ['run', '--config', configPath] }: RunSetup = {}) {
     const { NODE_TEST_CONTEXT: _ours, ...clean } = process.env;
     this.child = spawn(process.execPath, [MAIN, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...clean, ...env },
+      ...(cwd !== undefined && { cwd }),
     });
     this.child.stdout?.on('data', (text: Buffer) => {
       this.stdout += text;

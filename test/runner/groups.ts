@@ -43,7 +43,7 @@ async function chartToolsMissing(): Promise<string | undefined> {
 /** All groups. */
 export const groups: readonly Group[] = [
   { name: 'unit', files: ['unit/**'], concurrency: 2, minutes: 5 },
-  { name: 'smtp', files: ['smtp/**', 'failover/**'], concurrency: 2, minutes: 10 },
+  { name: 'smtp', files: ['smtp/**', 'failover/**', 'demo/**'], concurrency: 2, minutes: 10 },
   { name: 'clients', files: ['clients/**'], concurrency: 2, minutes: 5, missing: realProgramsMissing },
   { name: 'faults', files: ['faults/**'], concurrency: 2, minutes: 15 },
   {

@@ -46,6 +46,15 @@ test('a second process on the same directory waits as long as an end takes, then
   await relay.start();
 });
 
+test('without --config the config.json of the working directory is used; an interrupt ends with 0', async t => {
+  const relay = await open(t);
+  const run = await relay.start({ args: ['run'], cwd: relay.directory });
+  assert.equal((await relay.http('/readyz')).status, 200);
+  run.signal('SIGINT');
+  assert.deepEqual(await run.ended(), { code: 0, signal: null });
+  assert.equal(run.stderr, '');
+});
+
 test('a process that waits for the directory has it as soon as the owner has ended', async t => {
   const relay = await open(t);
   const first = await relay.start();
