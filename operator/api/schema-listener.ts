@@ -5,7 +5,7 @@
  */
 import * as z from 'zod';
 import { defaultNetworks, isNetwork } from '../../relay/config/networks.ts';
-import { allowedWords } from '../../relay/config/schema-fields.ts';
+import { allowedWords, choice } from '../../relay/config/schema-fields.ts';
 import { listenerAuthFields, listenerFields } from '../../relay/config/schema-listener.ts';
 import { atomicList, objectName, withRules } from './fields.ts';
 import { credentialsRef } from './schema-provider.ts';
@@ -57,6 +57,11 @@ export const listenerSchema = withRules(
   z
     .strictObject({
       ...listenerFields,
+      // config.json's words, in CamelCase as the API conventions have it.
+      bareNewlines: choice(
+        ['Refuse', 'Normalize'],
+        listenerFields.bareNewlines.unwrap().description ?? '',
+      ).default('Refuse'),
       allowedNetworks: atomicList(network('A network in CIDR form, or one address.'), {
         max: 256,
         description:

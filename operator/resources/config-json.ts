@@ -89,10 +89,14 @@ function provider(spec: ProviderSpec): NonNullable<ConfigInput['forwardProviders
   };
 }
 
+/** The words of config.json for those of the API. */
+const newlines = { Refuse: 'refuse', Normalize: 'normalize' } as const;
+
 function listener({ tls, auth, ...plain }: ListenerSpec): ConfigInput['listener'] {
   const { secretRef, ...switches } = auth;
   return {
     ...plain,
+    bareNewlines: newlines[plain.bareNewlines],
     ...(tls !== undefined && { tls: listenerTlsFiles }),
     auth: { ...switches, ...(secretRef !== undefined && { accounts: [listenerAccountFiles] }) },
   };

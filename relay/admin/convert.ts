@@ -160,6 +160,9 @@ function convertTls(file: JsonObject, provider: ProviderConfig, label: string, m
   return { ...tls, caRef: { name: ca, key: 'ca.crt' } };
 }
 
+/** A MailRelay has the words of a choice in CamelCase. */
+const choices = { refuse: 'Refuse', normalize: 'Normalize' } as const;
+
 function convertListener(file: JsonObject, config: RelayConfig, make: Making): JsonObject {
   const { tls: _tls, auth: _auth, ...plain } = (file['listener'] ?? {}) as JsonObject;
   const security = (file['security'] ?? {}) as JsonObject;
@@ -168,7 +171,7 @@ function convertListener(file: JsonObject, config: RelayConfig, make: Making): J
       'security.allowLocalOnly: has no meaning in a cluster; use listener.allowedNetworks and networkPolicy',
     );
   }
-  const { tls, requireAuth, allowClearTextAuth } = config.listener;
+  const { tls, requireAuth, allowClearTextAuth, bareNewlines } = config.listener;
   const account = accountSecret(config, make);
   const auth = {
     ...(requireAuth && { required: true }),
@@ -180,6 +183,7 @@ function convertListener(file: JsonObject, config: RelayConfig, make: Making): J
     secret('listener-tls', { 'tls.crt': tls.certificate, 'tls.key': tls.key }, make, 'kubernetes.io/tls');
   return {
     ...plain,
+    ...('bareNewlines' in plain && { bareNewlines: choices[bareNewlines] }),
     ...(certificate !== undefined && { tls: { secretRef: { name: certificate } } }),
     ...(Object.keys(auth).length > 0 && { auth: auth as JsonObject }),
   };

@@ -317,15 +317,20 @@ describe('whole files', () => {
     );
   });
 
-  test('shown in docs/configuration.md can be used as they stand', () => {
-    const page = readFileSync(new URL('../../../docs/configuration.md', import.meta.url), 'utf8');
-    const examples = [...page.matchAll(/```json\n(.*?)```/gs)];
-    assert.ok(examples.length > 0);
-    for (const [, text = ''] of examples) {
-      const outside = { files: { 'secrets/primary': 'sesame' }, env: { BACKUP_PASSWORD: 'sesame' } };
-      assert.deepEqual(compiled(text, outside).warnings, []);
-    }
-  });
+  for (const page of ['README.md', 'docs/configuration.md']) {
+    test(`shown in ${page} can be used as they stand`, () => {
+      const text = readFileSync(new URL(`../../../${page}`, import.meta.url), 'utf8');
+      const examples = [...text.matchAll(/```jsonc?\n(.*?)```/gs)];
+      assert.ok(examples.length > 0);
+      for (const [, example = ''] of examples) {
+        const outside = {
+          files: { 'secrets/primary': 'sesame', 'backup.password': 'sesame' },
+          env: { BACKUP_PASSWORD: 'sesame', EMERGENCY_PASSWORD: 'sesame' },
+        };
+        assert.deepEqual(compiled(example, outside).warnings, []);
+      }
+    });
+  }
 });
 
 describe('everything else at the top', () => {

@@ -27,7 +27,12 @@ describe('a config.json that was converted', () => {
     ],
     retry: { attempts: 2 },
     resend: { jitter: 0.1, bounces: true },
-    listener: { maxMessageBytes: 1_048_576, allowedNetworks: ['10.0.0.0/8'], auth: { allowClearText: true } },
+    listener: {
+      maxMessageBytes: 1_048_576,
+      allowedNetworks: ['10.0.0.0/8'],
+      bareNewlines: 'normalize',
+      auth: { allowClearText: true },
+    },
     security: { requireAuth: true },
     defaultUsername: 'app',
     defaultPassword: 'y',

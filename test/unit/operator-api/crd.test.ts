@@ -9,25 +9,9 @@ import { customResourceDefinition } from '../../../operator/api/crd.ts';
 import { type CrdNode, structuralSchema } from '../../../operator/api/crd-schema.ts';
 import { referencePage } from '../../../operator/api/reference.ts';
 import { specSchema } from '../../../operator/api/schema.ts';
-import { statusSchema } from '../../../operator/api/schema-status.ts';
 import { jsonSchema } from '../../../relay/config/generate-schema.ts';
 import type { SchemaNode } from '../../../relay/config/key-table.ts';
-
-type Field = readonly [path: string, node: CrdNode];
-
-function fields(node: CrdNode, path: string): Field[] {
-  return [
-    [path, node],
-    ...Object.entries(node.properties ?? {}).flatMap(([key, child]) => fields(child, `${path}.${key}`)),
-    ...(node.items ? fields(node.items, `${path}[]`) : []),
-    ...(node.additionalProperties ? fields(node.additionalProperties, `${path}{}`) : []),
-  ];
-}
-
-const all = [
-  ...fields(structuralSchema(specSchema), 'spec'),
-  ...fields(structuralSchema(statusSchema), 'status'),
-];
+import { allFields as all } from './crd-fields.ts';
 
 describe('the CRD', () => {
   test('and its reference page are up to date', () => {
@@ -80,9 +64,10 @@ describe('the CRD', () => {
     compareGroups(own['resend']!, config['resend']!, 'resend', differing);
     compareGroups(own['listener']!, config['listener']!, 'listener', differing);
     compareGroups(own['forwardProviders']!.items!, config['forwardProviders']!.items!, 'provider', differing);
-    // What is said differently: where secrets and certificates come from, and what follows from that.
+    // What is said differently: where secrets and certificates come from, what follows from that, and words in CamelCase.
     assert.deepEqual(differing.sort(), [
       'listener.auth.accounts',
+      'listener.bareNewlines',
       'listener.tls.certificateFile',
       'listener.tls.keyFile',
       'provider.name',

@@ -13,11 +13,17 @@ const file = new URL('../../../docs/mailrelay.md', import.meta.url);
 const page = readFileSync(file, 'utf8');
 
 describe('the page about MailRelay', () => {
-  test('has examples that the operator takes', () => {
-    const blocks = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, yaml = '']) => yaml);
+  test('has examples that the operator takes, as have the README and the page on Kubernetes', () => {
+    const pages = ['README.md', 'docs/kubernetes.md'].map(name =>
+      readFileSync(new URL(`../../../${name}`, import.meta.url), 'utf8'),
+    );
+    const shown = [page, ...pages].flatMap(text => [
+      ...text.matchAll(/(?:```yaml\n|<<'END'\n)([\s\S]*?)(?:```|\nEND\n)/g),
+    ]);
+    const blocks = shown.map(([, yaml = '']) => yaml);
     const objects = blocks.flatMap(yaml => parseAllDocuments(yaml).map(document => document.toJS()));
     const relays = objects.filter(({ kind }) => kind === 'MailRelay') as MailRelayObject[];
-    assert.ok(relays.length >= 5, `${relays.length} examples`);
+    assert.ok(relays.length >= 7, `${relays.length} examples`);
     for (const relay of relays) assert.deepEqual(parseMailRelay(relay).problems, undefined);
   });
 

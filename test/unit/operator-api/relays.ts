@@ -116,7 +116,7 @@ export const everythingSpec: MailRelaySpecInput = {
     maxConnections: 500,
     maxConnectionsPerClient: 50,
     allowedNetworks: ['10.0.0.0/8', '203.0.113.7', 'fd00::/8'],
-    bareNewlines: 'normalize',
+    bareNewlines: 'Normalize',
     idleTimeoutSeconds: 60,
     dataTimeoutSeconds: 300,
     maxReceivedHeaders: 30,
