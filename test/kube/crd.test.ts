@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { customResourceDefinition } from '../../operator/api/crd.ts';
 import { crdYaml } from '../../operator/api/generate-crd.ts';
 import { type MailRelayObject, mailRelays } from '../../operator/api/mail-relay.ts';
 import { parseMailRelay } from '../../operator/api/parse.ts';
@@ -125,6 +126,20 @@ const rules: readonly RuleCase[] = [
     message: 'must be at least resend.initialDelaySeconds',
   },
   {
+    title: 'a rate may be a fraction, and is not nothing',
+    accepted: [rated(0.01), rated(13.5), rated(100_000)],
+    refused: [rated(0), rated(0.009)],
+    field: 'spec.forwardProviders[0].limits.messagesPerSecond',
+    message: 'must be a number from 0.01 to 100000',
+  },
+  {
+    title: 'a delay varies by less than itself',
+    accepted: [{ resend: { jitter: 0 } }, { resend: { jitter: 0.9 } }],
+    refused: [{ resend: { jitter: 0.91 } }, { resend: { jitter: 1 } }],
+    field: 'spec.resend.jitter',
+    message: 'must be a number from 0 to 0.9',
+  },
+  {
     title: 'a volume has room for a message',
     accepted: [{ spool: { size: '256Mi' } }, { spool: { size: 268_435_456 } }, { spool: { size: '0.5Gi' } }],
     refused: [{ spool: { size: '255Mi' } }, { spool: { size: 268_435_455 } }, { spool: { size: '1' } }],
@@ -184,6 +199,13 @@ const rules: readonly RuleCase[] = [
       { networkPolicy: { from: [{ podSelector: {}, ipBlock: { cidr: '10.0.0.0/8' } }] } },
     ],
     field: 'spec.networkPolicy.from[0]',
+    message: 'must have either ipBlock, or podSelector, namespaceSelector or both of these',
+  },
+  {
+    title: 'a source of reads of metrics is a network or a selector, too',
+    accepted: [{ networkPolicy: { metricsFrom: [{ namespaceSelector: {} }] } }],
+    refused: [{ networkPolicy: { metricsFrom: [{}] } }],
+    field: 'spec.networkPolicy.metricsFrom[0]',
     message: 'must have either ipBlock, or podSelector, namespaceSelector or both of these',
   },
   {
@@ -252,6 +274,10 @@ const rules: readonly RuleCase[] = [
   },
 ];
 
+function rated(messagesPerSecond: number): MailRelaySpecInput {
+  return { forwardProviders: [{ ...provider, limits: { messagesPerSecond } }] };
+}
+
 function selecting(expression: object): MailRelaySpecInput {
   const from = [{ podSelector: { matchExpressions: [{ key: 'app', ...expression }] } }];
   return { networkPolicy: { from } } as MailRelaySpecInput;
@@ -307,6 +333,21 @@ const transitions: readonly (RuleCase & { readonly from: MailRelaySpecInput })[]
     message: 'must not be smaller than before: a volume cannot shrink',
   },
 ];
+
+const nameRule =
+  'metadata.name must be at most 46 lower-case letters, digits and -, beginning with a letter and not ending with -: Services and pods are named after it';
+
+/** The messages of all rules of the CRD. */
+function messagesOfRules(): string[] {
+  const found: string[] = [];
+  JSON.stringify(customResourceDefinition(), (key, value) => {
+    if (key === 'x-kubernetes-validations') {
+      found.push(...(value as { message: string }[]).map(({ message }) => message));
+    }
+    return value as unknown;
+  });
+  return found;
+}
 
 /** What concerns pods and network only: the API server refuses it once more where it ends up. */
 const placement = /networkPolicy|podLabels|podAnnotations|service|tolerations|topologySpread/;
@@ -415,6 +456,16 @@ describe('MailRelay on a real API server', () => {
     });
   }
 
+  test('has a case here for every rule that there is', () => {
+    const tried = new Set([nameRule, ...[...rules, ...transitions].map(({ message }) => message)]);
+    const said = messagesOfRules();
+    assert.ok(said.length > 25, `${said.length} rules`);
+    assert.deepEqual(
+      said.filter(message => !tried.has(message)),
+      [],
+    );
+  });
+
   test('bounds every value and says what is allowed', async () => {
     for (const [spec, expected] of bounds) {
       const causes = await refusal(tryOut(object(spec)));
@@ -431,8 +482,7 @@ describe('MailRelay on a real API server', () => {
     for (const name of ['a'.repeat(47), '1mail', 'mail.one']) {
       assertRefused(await refusal(tryOut(object({}, name))), {
         field: '<nil>',
-        message:
-          'metadata.name must be at most 46 lower-case letters, digits and -, beginning with a letter and not ending with -: Services and pods are named after it',
+        message: nameRule,
       } as RuleCase);
     }
   });

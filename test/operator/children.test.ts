@@ -62,6 +62,11 @@ describe('the children of a MailRelay', () => {
       assert.equal(child.metadata.labels?.[labels.managedBy], fieldManager);
       assert.equal(child.metadata.labels[labels.name], 'mailrelay');
       assert.ok(child.metadata.annotations?.[annotations.appliedHash]);
+      const managers = child.metadata.managedFields as { manager: string; operation: string }[];
+      assert.deepEqual(
+        managers.map(({ manager, operation }) => `${operation} by ${manager}`),
+        [`Apply by ${fieldManager}`],
+      );
     }
   });
 
@@ -115,12 +120,51 @@ describe('the children of a MailRelay', () => {
       config,
       ({ data }) => data?.['config.json'] === right.data?.['config.json'],
     );
-    await rig.client.mergePatch(deployments, ref, { spec: { strategy: { type: 'RollingUpdate' } } });
+    const hurried = { spec: { terminationGracePeriodSeconds: 1 } };
+    await rig.client.mergePatch(deployments, ref, { spec: { template: hurried } });
     await rig.client.mergePatch(deployments, ref, { metadata: { ownerReferences: null } });
     await rig.client.delete(services, ref);
     await rig.waitFor(services, ref);
+    await rig.waitFor(
+      deployments,
+      ref,
+      ({ spec, metadata }) =>
+        spec?.template.spec?.terminationGracePeriodSeconds !== 1 && metadata.ownerReferences?.length === 1,
+    );
     assert.ok(performance.now() - began < 1000, `${performance.now() - began} ms`);
   });
+
+  /** Deletes each child of that kind; fails when its successor is not there within a second. */
+  const replaced = async (resource: Resource, namespace: string): Promise<number> => {
+    const labelSelector = `${labels.instance}=mail`;
+    const { items } = await rig.client.list(resource, { namespace, labelSelector });
+    for (const { metadata } of items) {
+      const ref = { namespace, name: metadata.name };
+      const began = performance.now();
+      await rig.client.delete(resource, ref);
+      await rig.waitFor(resource, ref, fresh => fresh.metadata.uid !== metadata.uid);
+      const took = performance.now() - began;
+      assert.ok(took < 1000, `${resource.kind} ${ref.name}: ${took} ms`);
+    }
+    return items.length;
+  };
+
+  for (const [mode, replicas, deleted] of [
+    ['Shared', 1, 6],
+    ['PerReplica', 2, 7],
+  ] as const) {
+    test(`of every kind are made anew within a second when somebody deletes them: ${mode}`, async () => {
+      const namespace = await rig.namespace(`deleted-${mode.toLowerCase()}`);
+      await rig.createRelay(namespace, { ...openProvider, replicas, spool: { mode } });
+      await rig.waitForReason(namespace, 'Ready', 'PodsUnavailable');
+      await rig.settled(await rig.audit.mark());
+      let count = 0;
+      // A volume is kept as long as a pod uses it; its deletion is told (volumes.test.ts).
+      const others = childResources.filter(({ kind }) => kind !== 'PersistentVolumeClaim');
+      for (const resource of others as readonly Resource[]) count += await replaced(resource, namespace);
+      assert.equal(count, deleted);
+    });
+  }
 
   test('keep the fields that somebody else owns', async () => {
     const namespace = await rig.namespace('foreign-fields');
@@ -163,6 +207,8 @@ describe('the children of a MailRelay', () => {
     await rig.patchRelay(namespace, { networkPolicy: { enabled: false } });
     await waitUntil('the network policy is gone', async () => !(await rig.client.find(networkPolicies, ref)));
     assert.ok(await rig.client.find(podDisruptionBudgets, ref));
+    await rig.patchRelay(namespace, { replicas: 1 });
+    await waitUntil('the budget is gone', async () => !(await rig.client.find(podDisruptionBudgets, ref)));
   });
 
   test('do not take an object that belongs to somebody else', async () => {
