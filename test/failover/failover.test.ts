@@ -161,6 +161,30 @@ describe('a provider that can be logged in to and takes no mail', () => {
     }));
 });
 
+describe('an unknown mailbox that the next provider is to confirm by a rule', { concurrency: true }, () => {
+  const replyRules = [{ stage: 'rcpt', enhanced: '5.1.1', meaning: 'policy-refused' }];
+  const unknown = { script: { rcpt: '550 5.1.1 no such user' } };
+
+  test('is rejected once every provider has said so', () =>
+    withRelay({ providers: [unknown, unknown], config: { replyRules } }, async relay => {
+      const id = await relay.send();
+      await relay.until('recipient-rejected', 1, id);
+      const asked = relay.heard('attempt', id).map(({ provider, stage }) => [provider, stage]);
+      assert.deepEqual(asked, [
+        ['first', 'rcpt'],
+        ['second', 'rcpt'],
+      ]);
+    }));
+
+  test('is none where the next provider takes it', () =>
+    withRelay({ providers: [unknown, {}], config: { replyRules } }, async relay => {
+      const id = await relay.send();
+      await relay.until('recipient-delivered', 1, id);
+      assert.equal(relay.provider(1).messages.length, 1);
+      assert.equal(relay.heard('recipient-rejected').length, 0);
+    }));
+});
+
 describe('refused credentials', () => {
   test('suspend the provider after exactly one login; a rewritten password file is used at once and drains what waits', () =>
     withRelay({ providers: [{ tls: 'starttls', users: { 'user@example.com': 'right' } }] }, async relay => {
