@@ -9,7 +9,7 @@ import type { ProviderStatus } from '../../relay/delivery/provider-set.ts';
 import type { FailureClass } from '../../relay/telemetry/events.ts';
 import { startBlackHole } from '../smtp/black-hole.ts';
 import { authority } from '../smtp/certificates.ts';
-import { drop, garbage, partial, type Script, stall, take } from '../smtp/script.ts';
+import { type Action, drop, garbage, partial, reset, type Script, stall, take } from '../smtp/script.ts';
 import { until } from '../smtp/wait.ts';
 import { type Json, type ProviderSetup, type RelayUnderTest, startRelay } from './relay-under-test.ts';
 
@@ -33,9 +33,13 @@ interface Row {
    * unknown:  nobody else gets it in this round; counted as ambiguous
    */
   readonly outcome: 'waits' | 'rejects' | 'ends' | 'unknown';
+  /** The mail; default: a small one. */
+  readonly content?: string;
 }
 
 const account = { users: { 'user@example.com': 'secret' }, tls: 'starttls' } as const;
+/** More than the buffers of a connection hold. */
+const large = `Subject: large\r\n\r\n${`${'x'.repeat(998)}\r\n`.repeat(12_000)}`;
 const elsewhere = authority().issue({ names: ['elsewhere.example'] });
 
 const connecting: readonly Row[] = [
@@ -201,6 +205,8 @@ const transacting: readonly Row[] = [
   row('DATA is 5xx', { script: { data: '554 5.7.1 refused' } }, [1, 'data', 'policy', 'active'], 'rejects'),
   row('DATA drops', { script: { data: drop } }, [3, 'data', 'network', 'active']),
   row('DATA is not answered', { script: { data: stall } }, [3, 'data', 'network', 'active']),
+  { ...cutShort('the connection drops in the middle of the content', drop), content: large },
+  { ...cutShort('the connection is reset in the middle of the content', reset), content: large },
   row('the dot is 4xx', { script: { dot: '451 4.3.0 later' } }, [3, 'dot', 'service', 'active']),
   row('the dot is 421', { script: { dot: '421 4.3.0 closing' } }, [3, 'dot', 'service', 'failing']),
   row(
@@ -235,6 +241,11 @@ const transacting: readonly Row[] = [
   ),
 ];
 
+/** The message is never whole at the provider. */
+function cutShort(fault: string, body: Action): Row {
+  return row(fault, { script: { bodyAfterBytes: 1_000_000, body } }, [3, 'body', 'network', 'active']);
+}
+
 function row(
   fault: string,
   setup: ProviderSetup,
@@ -242,6 +253,10 @@ function row(
   outcome: Row['outcome'] = 'waits',
 ): Row {
   return { fault, setup: { ...setup, name: 'faulty' }, tries, stage, class: failureClass, state, outcome };
+}
+
+function letterOf({ content }: Row): { content?: string } {
+  return content === undefined ? {} : { content };
 }
 
 /** What the faulty provider has told, and nothing else has happened to it. */
@@ -290,7 +305,7 @@ async function checkEnding(relay: RelayUnderTest, id: string, ending: Ending): P
 async function proveFirst(expected: Row): Promise<void> {
   const relay = await startRelay({ providers: [expected.setup!, { name: 'healthy' }] });
   try {
-    const id = await relay.send();
+    const id = await relay.send(letterOf(expected));
     await relay.roundEnd(id);
     const next = expected.outcome === 'waits' || expected.outcome === 'rejects';
     assert.equal(relay.provider(1).messages.length, next ? 1 : 0);
@@ -314,7 +329,7 @@ async function proveLast(expected: Row): Promise<void> {
   const relay = await startRelay({ providers: [{ name: 'down' }, expected.setup!] });
   try {
     await relay.provider(0).down();
-    const id = await relay.send();
+    const id = await relay.send(letterOf(expected));
     await relay.roundEnd(id);
     await checkFaulty(relay, id, expected);
     // The provider that is down was not asked: a refusal by the other is not everybody's.
@@ -327,7 +342,7 @@ async function proveLast(expected: Row): Promise<void> {
 async function proveAlone(expected: Row): Promise<void> {
   const relay = await startRelay({ providers: [expected.setup!] });
   try {
-    const id = await relay.send();
+    const id = await relay.send(letterOf(expected));
     await relay.roundEnd(id);
     await checkFaulty(relay, id, expected);
     const over = expected.outcome === 'ends' || expected.outcome === 'rejects';
