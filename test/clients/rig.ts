@@ -1,6 +1,5 @@
 /** Real providers with a relay process in front, and what the tests say to it. */
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import type { CertificatePair } from '../smtp/certificates.ts';
 import { exim } from './exim.ts';
 import { postfix } from './postfix.ts';
@@ -105,7 +104,3 @@ export async function send(relay: RelayProcess, mail: Letter): Promise<string> {
     await client.quit();
   }
 }
-
-/** A file in the relay's emails/failed. */
-export const failedFile = (relay: RelayProcess, id: string): string =>
-  join(relay.dataDir, 'emails/failed', `${id}.eml`);
