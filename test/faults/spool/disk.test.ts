@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
@@ -150,6 +150,52 @@ describe('an error of the disk', { skip: strace ? false : 'strace is not install
       const [message] = await spool.list({});
       assert.equal(message?.state, 'active');
       assert.deepEqual(await namesIn(directory, 'failed'), []);
+    });
+  }
+});
+
+/** What a flood said that it was promised, by id: bytes of what must be there. */
+function promised(lines: readonly string[]): Map<string, number> {
+  const found = new Map<string, number>();
+  for (const line of lines) {
+    const [what, ...words] = line.split(' ');
+    if (what === 'kept') found.set(words[0] ?? '', Number(words[1]));
+    if (what === 'giving') found.delete(words[1] ?? '');
+  }
+  return found;
+}
+
+describe('a system call that fails now and then under load', {
+  skip: strace ? false : 'strace is not installed',
+}, () => {
+  for (const call of ['openat', 'close', 'read', 'pread64', 'pwrite64', 'fsync', 'rename']) {
+    test(`${call}: nothing that was acknowledged is lost`, async t => {
+      const root = await place(t);
+      const directory = join(root, 'emails');
+      const trace = join(root, 'trace');
+      const child = run({ directory, what: 'flood' });
+      await child.saidLines(40);
+      const options = ['-f', '-o', trace, '-e', `trace=${call}`];
+      const inject = `inject=${call}:error=EIO:when=5+11`;
+      const tracer = spawn('strace', [...options, '-e', inject, '-p', `${child.process.pid}`], {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
+      const traced = once(tracer, 'exit');
+      // "Process 1 attached with 12 threads"; what it says later must not stop it.
+      await once(tracer.stderr, 'data');
+      tracer.stderr.resume();
+      const enough = child.saidLines(child.lines.length + 300);
+      const deadline = new Promise(resolve => setTimeout(resolve, 6000));
+      await Promise.race([enough, child.ended, deadline]);
+      child.process.kill('SIGKILL');
+      await Promise.all([child.ended, traced]);
+      const spool = await open(directory);
+      const wanted = promised(child.lines);
+      assert.ok(wanted.size > 10, `${wanted.size} promised`);
+      for (const [id, size] of wanted) assert.deepEqual(await bodyOf(spool, id as MessageId), text(size), id);
+      const failed = (await readFile(trace, 'utf8')).split('(INJECTED)').length - 1;
+      assert.ok(failed > 0, `no ${call} failed`);
+      t.diagnostic(`${failed} failed calls, ${wanted.size} messages promised`);
     });
   }
 });
