@@ -302,7 +302,7 @@ export class Relay {
 
   async #sweepDead(): Promise<void> {
     try {
-      await Promise.all(this.spools.map(spool => spool.sweep(this.#now())));
+      await this.queue.sweep(this.#now());
     } catch (error) {
       this.emit({ event: 'spool-failed', message: error instanceof Error ? error.message : String(error) });
     }

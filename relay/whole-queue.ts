@@ -67,6 +67,11 @@ export class WholeQueue implements QueueStore {
     throw new SpoolError('not-found', `there is no message ${id}`);
   }
 
+  /** Removes dead mail beyond retention from each. `now`: milliseconds since the epoch. */
+  async sweep(now: number): Promise<void> {
+    await Promise.all(this.#deps.spools().map(spool => this.#ask(spool, () => spool.sweep(now), 0)));
+  }
+
   /** Into the relay's own spool. */
   adopt(...[arrival, body, recipients]: Parameters<Spool['adopt']>): Promise<MessageId> {
     return this.#own.adopt(arrival, body, recipients);

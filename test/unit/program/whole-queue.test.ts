@@ -137,6 +137,9 @@ test('an adopted spool that was given back meanwhile has nothing to say; the own
   await spools[1]!.close();
   assert.deepEqual(ids(await queue.list({})), [id]);
   assert.equal(await queue.resend({ state: 'failed' }), 1);
+  await add(0, 'dead');
+  await queue.sweep(START + 1e9);
+  assert.equal(spools[0]!.counts().dead.messages, 0);
   await spools[0]!.close();
   await assert.rejects(queue.list({}), { kind: 'closed' });
 });
