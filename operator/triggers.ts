@@ -21,14 +21,20 @@ export function connectTriggers(caches: Caches, queue: WorkQueue): () => void {
     ...caches.all
       .filter(cache => cache.resource.kind !== 'MailRelay' && cache.resource.kind !== 'Secret')
       .map(cache =>
-        cache.subscribe(({ object }) => {
-          for (const key of relayKeys(object)) if (caches.relays.has(key)) queue.add(key);
+        cache.subscribe(event => {
+          for (const key of belongsTo(event)) if (caches.relays.has(key)) queue.add(key);
         }),
       ),
   ];
   return () => {
     for (const end of ends) end();
   };
+}
+
+/** Also whose it was until somebody wrote another name on it. */
+function belongsTo(event: ObjectEvent<KubeObject>): Set<string> {
+  const before = event.type === 'updated' ? relayKeys(event.previous) : [];
+  return new Set([...before, ...relayKeys(event.object)]);
 }
 
 /** Costs no request when all is well. */

