@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { defineResource } from '../../operator/kube/resource.ts';
@@ -20,15 +21,22 @@ interface Lease {
   readonly metadata: { readonly name: string };
   readonly spec?: { readonly holderIdentity?: string };
 }
+interface LogLine {
+  readonly msg: string;
+  readonly kind?: string;
+  readonly retryInMs?: number;
+}
 const leases = defineResource<Lease>({
   apiVersion: 'coordination.k8s.io/v1',
   kind: 'Lease',
   plural: 'leases',
   namespaced: true,
 });
+/** As long as the lease of one who is gone without a word holds; see operator/kube/lease.ts. */
+const leaseMs = 15_000;
 const lease = { name: 'mailrelay-operator', namespace: 'default' };
 /** Each process is a user of its own, so that the audit log tells them apart. */
-const users = ['first', 'second', 'third', 'steady', 'stalled'].map(name => ({
+const users = ['first', 'second', 'third', 'steady', 'stalled', 'patient'].map(name => ({
   ...{ name, token: `token-of-${name}` },
   groups: ['system:masters'],
 }));
@@ -46,21 +54,33 @@ describe('the operator as a program', () => {
   });
   after(() => rig?.stop());
 
-  const startProcess = async (name: string): Promise<Service> =>
+  const startProcess = async (name: string, flags: readonly string[] = []): Promise<Service> =>
     startService(
       name,
       [
         ...[process.execPath, main, '--kubeconfig', await rig.server.tokenKubeconfig(`token-of-${name}`)],
-        ...['--relay-image', 'relay:1', '--health-host', '127.0.0.1', '--health-port', '0'],
+        ...['--relay-image', 'relay:1', '--health-host', '127.0.0.1', '--health-port', '0', ...flags],
       ],
       join(rig.server.directory, `${name}.log`),
+    );
+  /** What a process has said. */
+  const logged = async (name: string): Promise<readonly LogLine[]> => {
+    const text = await readFile(join(rig.server.directory, `${name}.log`), 'utf8');
+    const lines = text.split('\n').filter(line => line.startsWith('{') && line.endsWith('}'));
+    return lines.map(line => JSON.parse(line) as LogLine);
+  };
+  const isSynced = (name: string): Promise<void> =>
+    waitUntil(
+      `${name} is synced`,
+      async () => (await logged(name)).some(({ msg }) => msg === 'caches are synced'),
+      60_000,
     );
   const holder = async (): Promise<string> =>
     (await rig.client.find(leases, lease))?.spec?.holderIdentity ?? '';
   const isDone = (namespace: string): Promise<unknown> =>
     rig.waitFor(deployments, { name: 'mail', namespace });
 
-  test('hands over on SIGTERM within 2 s and on SIGKILL within 17 s, and one alone writes', async () => {
+  test('hands over on SIGTERM at once and on SIGKILL when the lease has run out, and one alone writes', async () => {
     const namespace = await rig.namespace('hand-over');
     await rig.createRelay(namespace, openProvider);
     const mark = await rig.audit.mark();
@@ -69,27 +89,22 @@ describe('the operator as a program', () => {
     const firstHolder = await holder();
     const second = await startProcess('second');
     const third = await startProcess('third');
-    await new Promise(resolve => setTimeout(resolve, 2000));
+    await Promise.all([isSynced('second'), isSynced('third')]);
     await first.stop('SIGTERM');
-    const released = performance.now();
-    await waitUntil('another one leads', async () => !['', firstHolder].includes(await holder()));
-    const handOver = performance.now() - released;
-    assert.ok(handOver < 2000, `${handOver} ms`);
+    const ended = performance.now();
+    await waitUntil('another one leads', async () => !['', firstHolder].includes(await holder()), 30_000);
+    // Nobody had to wait for the lease to run out: it was given back. How soon it is taken is measured in bench/.
+    assert.ok(performance.now() - ended < leaseMs, `${performance.now() - ended} ms`);
     await rig.patchRelay(namespace, { retry: { attempts: 9 } });
     await rig.waitFor(configMaps, { name: 'mail-config', namespace }, ({ data }) =>
       /"attempts": 9/.test(data?.['config.json'] ?? ''),
     );
     const secondHolder = await holder();
 
-    // Which of the two leads is in its log.
-    const { readFile } = await import('node:fs/promises');
-    const log = await readFile(join(rig.server.directory, 'second.log'), 'utf8');
-    const [leader, standby] = /"leading"/.test(log) ? [second, third] : [third, second];
+    const secondLeads = (await logged('second')).some(({ msg }) => msg === 'leading');
+    const [leader, standby] = secondLeads ? [second, third] : [third, second];
     await leader.stop('SIGKILL');
-    const killed = performance.now();
-    await waitUntil('the last one leads', async () => (await holder()) !== secondHolder, 20_000);
-    const takeOver = performance.now() - killed;
-    assert.ok(takeOver < 17_500, `${takeOver} ms`);
+    await waitUntil('the last one leads', async () => (await holder()) !== secondHolder, 60_000);
     await rig.patchRelay(namespace, { retry: { attempts: 8 } });
     await rig.waitFor(configMaps, { name: 'mail-config', namespace }, ({ data }) =>
       /"attempts": 8/.test(data?.['config.json'] ?? ''),
@@ -147,29 +162,47 @@ describe('the operator as a program', () => {
     assert.deepEqual(writers(events), ['stalled', 'steady']);
   });
 
-  test('goes on by itself when the API server was away', async () => {
+  test('goes on by itself when the API server was away, and never pauses longer than a second for it', async () => {
     const namespace = await rig.namespace('away');
-    operator = await rig.operator();
     await rig.createRelay(namespace, openProvider);
-    await isDone(namespace);
-    await rig.settled(await rig.audit.mark());
-    await rig.server.stopServing();
-    await new Promise(resolve => setTimeout(resolve, 3000));
-    const away = await rig.audit.mark();
-    await rig.server.resumeServing();
-    const back = performance.now();
-    await rig.patchRelay(namespace, { retry: { attempts: 6 } });
-    await rig.waitFor(configMaps, { name: 'mail-config', namespace }, ({ data }) =>
-      /"attempts": 6/.test(data?.['config.json'] ?? ''),
-    );
-    assert.ok(performance.now() - back < 6000, `${performance.now() - back} ms`);
-    await rig.settled(away);
-    const watches = openWatches(await rig.audit.since(away));
-    assert.equal(watches.size, 11);
-    assert.ok(
-      [...watches.values()].every(open => open === 1),
-      JSON.stringify([...watches]),
-    );
+    const patient = await startProcess('patient', ['--no-leader-elect']);
+    try {
+      await isDone(namespace);
+      await rig.settled(await rig.audit.mark());
+      await rig.server.stopServing();
+      const pauses = async () => (await logged('patient')).filter(({ msg }) => msg === 'cache');
+      // Long enough that a pause which grew would be longer by now.
+      await waitUntil(
+        'each kind has tried five times',
+        async () => {
+          const kinds = Map.groupBy(await pauses(), ({ kind }) => kind);
+          return kinds.size === 11 && [...kinds.values()].every(tries => tries.length >= 5);
+        },
+        60_000,
+      );
+      const away = await rig.audit.mark();
+      await rig.server.resumeServing();
+      await rig.patchRelay(namespace, { retry: { attempts: 6 } });
+      await waitUntil(
+        'the edit is brought about',
+        async () => {
+          const { data } = await rig.client.get(configMaps, { name: 'mail-config', namespace });
+          return /"attempts": 6/.test(data?.['config.json'] ?? '');
+        },
+        60_000,
+      );
+      const longest = Math.max(...(await pauses()).map(({ retryInMs = 0 }) => retryInMs));
+      assert.ok(longest <= 1000, `${longest} ms`);
+      await rig.settled(away);
+      const watches = openWatches(await rig.audit.since(away));
+      assert.equal(watches.size, 11);
+      assert.ok(
+        [...watches.values()].every(open => open === 1),
+        JSON.stringify([...watches]),
+      );
+    } finally {
+      await patient.stop();
+    }
   });
 
   test('works on nothing but its namespaces and its selector', async () => {
