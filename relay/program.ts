@@ -188,7 +188,11 @@ export class Relay {
     this.#resendRequestedAt = config.resendRequestedAt;
     if (live.current() !== config) this.#reconfigure(live.current());
     delivery.start();
-    if (this.config.draining) this.#followDraining(this.config);
+    if (this.config.draining) {
+      this.#followDraining(this.config);
+      // It was in no Service yet, so nobody needs the grace time.
+      listener.stopAccepting();
+    }
     this.#sweep = setInterval(() => void this.#sweepDead(), SWEEP_MS);
     this.#sweep.unref();
     this.phase = 'running';

@@ -1,7 +1,9 @@
 /** The running program takes a new configuration, or keeps the one it has. */
 import assert from 'node:assert/strict';
+import { hostname } from 'node:os';
 import { type TestContext, test } from 'node:test';
 import { RelayProcess } from '../../clients/relay-process.ts';
+import { dial } from '../../smtp/client.ts';
 import { type ScriptedProvider, startProvider } from '../../smtp/provider.ts';
 import { until } from '../../smtp/wait.ts';
 
@@ -94,5 +96,23 @@ test('forwardSMTP false holds the mail, true sends it', async t => {
   await until(held, 'the mail to be held');
   assert.equal(first.counters.transactions, 0);
   await relay.configure();
+  await until(() => first.messages.length === 1, 'the mail');
+});
+
+test('a relay that starts while it is to go takes no mail from the first moment, and some once that is called off', async t => {
+  const { relay, first } = await open(t);
+  await relay.halt();
+  await relay.configure({
+    draining: [hostname()],
+    shutdown: { graceSeconds: 30, deadlineSeconds: 1 },
+  });
+  await relay.start();
+  const client = await dial({ host: '127.0.0.1', port: relay.smtpPort });
+  assert.equal((await client.reply()).code, 421);
+  client.destroy();
+  assert.equal((await relay.http('/readyz')).status, 503);
+  await relay.configure();
+  await until(async () => (await relay.http('/readyz')).status === 200, 'it is ready');
+  await send(relay);
   await until(() => first.messages.length === 1, 'the mail');
 });
