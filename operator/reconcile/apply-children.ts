@@ -35,9 +35,15 @@ export async function applyChildren(
 ): Promise<Obstacle[]> {
   const all = children(relay, context);
   const first = all.filter(child => !isWorkload(child));
-  const obstacles = await Promise.all(first.map(child => applyOne(relay, child, deps)));
+  const obstacles = await whenAllAreOver(first.map(child => applyOne(relay, child, deps)));
   for (const child of all.filter(isWorkload)) obstacles.push(await applyOne(relay, child, deps));
   return obstacles.flatMap(obstacle => obstacle ?? []);
+}
+
+/** Also when one fails: no write may be under way any more when the lease is given back. */
+async function whenAllAreOver<T>(writes: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(writes);
+  return Promise.all(writes);
 }
 
 /** `Deployment/mail` for each child that would be written now; nothing is. */

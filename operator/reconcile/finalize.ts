@@ -8,7 +8,6 @@ import { type MailRelay, mailRelays } from '../api/mail-relay.ts';
 import { drainFinalizer, fieldManager } from '../api/names.ts';
 import { isNotFound } from '../kube/api-error.ts';
 import { NotLeaderError } from '../kube/apply.ts';
-import type { ObjectRef } from '../kube/object.ts';
 import type { BuildContext } from '../resources/context.ts';
 import type { ReconcilerDeps } from './deps.ts';
 import { drainInPlace } from './drain-in-place.ts';
@@ -41,7 +40,7 @@ export async function finalize(
     }
     await release(view, seen, deps);
   }
-  await letGo(relay, relay.finalizers, deps);
+  await letGo(relay, deps);
   return true;
 }
 
@@ -81,23 +80,24 @@ export async function ensureFinalizer(relay: MailRelay, deps: ReconcilerDeps): P
   await patchFinalizers(relay, [...relay.finalizers, drainFinalizer], deps);
 }
 
-async function letGo(ref: ObjectRef, finalizers: readonly string[], deps: ReconcilerDeps): Promise<void> {
-  const others = finalizers.filter(name => name !== drainFinalizer);
-  await patchFinalizers(ref, others, deps).catch((error: unknown) => {
+async function letGo(relay: MailRelay, deps: ReconcilerDeps): Promise<void> {
+  const others = relay.finalizers.filter(name => name !== drainFinalizer);
+  await patchFinalizers(relay, others, deps).catch((error: unknown) => {
     if (!isNotFound(error)) throw error;
   });
 }
 
-/** `finalizers` come from the cache, so the write holds only for the object as it is there. */
+/** `finalizers` come from the cache, so the write holds only for the object as it is there, never for a successor. */
 async function patchFinalizers(
-  ref: ObjectRef,
+  relay: MailRelay,
   finalizers: readonly string[],
   { client, caches, mayWrite }: ReconcilerDeps,
 ): Promise<void> {
   if (!mayWrite()) throw new NotLeaderError();
-  const { resourceVersion } = caches.relays.get(ref)?.metadata ?? {};
-  const metadata = { finalizers, ...(resourceVersion !== undefined && { resourceVersion }) };
-  await caches.relays.whileWriting(ref, async () => {
-    caches.relays.observe(await client.mergePatch(mailRelays, ref, { metadata }, { fieldManager }));
+  const { uid } = relay;
+  const { resourceVersion } = caches.relays.get(relay)?.metadata ?? {};
+  const metadata = { finalizers, uid, ...(resourceVersion !== undefined && { resourceVersion }) };
+  await caches.relays.whileWriting(relay, async () => {
+    caches.relays.observe(await client.mergePatch(mailRelays, relay, { metadata }, { fieldManager }));
   });
 }
