@@ -54,9 +54,11 @@ function no(reason: Readiness['reason'], message: string): Readiness {
 }
 
 function unavailable(seen: Observation): Readiness | undefined {
-  const { workload } = seen;
-  if (workload?.desired === 0) return no('PodsUnavailable', 'no pod is wanted: spec.replicas is 0');
-  if (workload !== undefined && workload.ready >= workload.desired) return undefined;
+  const { workload, relay } = seen;
+  // A replica that is to go turns not ready, for as long as it has mail to send: nobody counts on it.
+  const wanted = Math.min(workload?.desired ?? Infinity, relay?.spec.replicas ?? Infinity);
+  if (wanted === 0) return no('PodsUnavailable', 'no pod is wanted: spec.replicas is 0');
+  if (workload !== undefined && workload.ready >= wanted) return undefined;
   return no('PodsUnavailable', `${progressSentence(seen)}: see the events of the pods`);
 }
 
@@ -111,6 +113,7 @@ function suspendedReady(pending: readonly string[]): Readiness {
 function drainSentence({ scale, retrying }: Observation): string {
   if (retrying.length > 0) return `${retrying.join('; ')}; it is tried again`;
   const pods = scale?.draining.join(', ') || 'the next pod of the volume';
+  if (scale?.awaited.length === 0) return `${pods} must end: nothing more is waited for`;
   const unsent = scale?.unsent === undefined ? 'an unknown number of' : `${scale.unsent}`;
   return `${pods} must first send ${unsent} messages`;
 }

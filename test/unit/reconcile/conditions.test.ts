@@ -15,6 +15,7 @@ const lacking = (keyOnly: boolean) => ({ ...available, missing: [{ reference, ke
 const report = (...given: Parameters<typeof podStatus>) => [
   { pod: 'mail-a', status: podStatus(...given), askedAt: 0 },
 ];
+const both = ['mail-0', 'mail-1'].map(pod => ({ pod, status: podStatus(), askedAt: 0 }));
 const silent = [{ pod: 'mail-a', error: 'cannot be asked at port 8025 (ECONNREFUSED): see its log' }];
 const work = { desired: 1, replicas: 1, ready: 1, updated: 1, observed: true };
 const draining = { replicas: 2, draining: ['mail-1'], awaited: ['mail-1'], leaving: [], unsent: 4 };
@@ -224,9 +225,15 @@ const cases: readonly (readonly [name: string, seen: Observation, ...told: Told[
   ['a volume may not grow', resize('ResizeRefused'), ['SpoolHealthy ResizeRefused', /the words/]],
   ['a volume cannot shrink', resize('ShrinkRefused'), ['SpoolHealthy ShrinkRefused', /the words/]],
   [
-    'a replica drains',
-    observed({ scale: draining }),
+    'a replica drains, and is not ready any more',
+    observed({ scale: draining, workload: { ...work, desired: 2, replicas: 2, updated: 2 }, reports: both }),
+    ['Ready Available'],
     ['Reconciling ScalingDown', /mail-1 must first send 4/],
+  ],
+  [
+    'a replica has sent everything and is still there',
+    observed({ scale: { ...draining, awaited: [] } }),
+    ['Reconciling ScalingDown', /mail-1 must end/],
   ],
   [
     'it is being deleted',
