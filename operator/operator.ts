@@ -42,6 +42,7 @@ export class Operator {
   readonly #caches: Caches;
   readonly #queue: WorkQueue;
   readonly #reports: PodReports;
+  readonly #reconciler: Reconciler;
   readonly #events: EventRecorder;
   readonly #election: LeaderElection | undefined;
   #probes: Probes | undefined;
@@ -71,10 +72,10 @@ export class Operator {
       clock: systemClock,
       onNews: relay => this.#queue.add(relay, 'low'),
     });
-    const reconciler = this.#reconciler(client, mayWrite);
+    this.#reconciler = this.#makeReconciler(client, mayWrite);
     this.#queue = createWorkQueue({
       // Who does not lead lets go of what is left; leading again begins with every key.
-      handler: async key => (mayWrite() ? reconciler.reconcile(key) : undefined),
+      handler: async key => (mayWrite() ? this.#reconciler.reconcile(key) : undefined),
       workers: options.workers,
       hooks: metrics.queueHooks('mailrelay', {
         onError: (relay, error, failures, retryInMs) =>
@@ -132,12 +133,13 @@ export class Operator {
     this.#queue.start();
   }
 
-  /** Takes in nothing new and asks no pods. */
+  /** Takes in nothing new and asks no pods; nobody's time to drain runs. */
   #rest(): void {
     this.#endResync();
     this.#endTriggers();
     this.#endTriggers = () => undefined;
     this.#reports.stop();
+    this.#reconciler.rest();
   }
 
   #elect({ client, metrics }: Parts): LeaderElection {
@@ -160,7 +162,7 @@ export class Operator {
     });
   }
 
-  #reconciler(client: KubeClient, mayWrite: () => boolean): Reconciler {
+  #makeReconciler(client: KubeClient, mayWrite: () => boolean): Reconciler {
     const { relayImage: image, leaderElectionNamespace, monitoringNamespaces, runbooks } = this.#options;
     return new Reconciler({
       client,

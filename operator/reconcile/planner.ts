@@ -13,9 +13,10 @@ import { liveStatefulSet, liveWorkload } from './workload.ts';
 
 type PlannerDeps = Pick<ReconcilerDeps, 'caches' | 'reports' | 'clock' | 'context'>;
 
-/** Of one MailRelay, since when each pod drains; another one of the same name begins anew. */
+/** Of one MailRelay, since when each pod drains, and the first of them; another one of the same name begins anew. */
 interface Drains {
   readonly uid: string;
+  readonly begunAt: number;
   readonly since: ReadonlyMap<string, number>;
 }
 
@@ -31,10 +32,11 @@ export class Planner {
   /** Who stays, who drains, who goes now. */
   plan(key: string, relay: MailRelay, wanted: number): ScalePlan {
     const input = this.#input(key, relay, wanted);
-    const { drainingSince, now } = input;
+    const { drainingSince, begunAt = input.now, now } = input;
     const plan = planScale(input);
     const since = new Map(plan.awaited.map(pod => [pod, drainingSince.get(pod) ?? now]));
-    this.#drains.set(key, { uid: relay.uid, since });
+    if (since.size === 0) this.#drains.delete(key);
+    else this.#drains.set(key, { uid: relay.uid, begunAt, since });
     return plan;
   }
 
@@ -62,6 +64,11 @@ export class Planner {
     this.#drains.delete(key);
   }
 
+  /** Somebody else may say from now on who drains. */
+  forgetAll(): void {
+    this.#drains.clear();
+  }
+
   #input(key: string, relay: MailRelay, wanted: number): ScaleInput {
     const { caches, reports, clock } = this.#deps;
     const { spool } = relay.spec;
@@ -71,7 +78,8 @@ export class Planner {
         .filter(isBound)
         .map(({ metadata }) => metadata.name),
     );
-    const drains = this.#drains.get(key);
+    const known = this.#drains.get(key);
+    const drains = known?.uid === relay.uid ? known : undefined;
     return {
       wanted,
       live: liveWorkload(relay, caches)?.spec?.replicas,
@@ -82,7 +90,8 @@ export class Planner {
       ending: endingPods(relay, caches).map(({ metadata }) => metadata.name),
       mayHoldMail: pod => bound.has(claimOfPod(relay, pod)),
       reports: reports.of(key),
-      drainingSince: drains?.uid === relay.uid ? drains.since : new Map(),
+      drainingSince: drains?.since ?? new Map(),
+      begunAt: drains?.begunAt,
       now: clock.now(),
       timeoutMs: spool.drainTimeoutSeconds * 1000,
     };

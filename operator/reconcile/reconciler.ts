@@ -72,6 +72,11 @@ export class Reconciler {
     return this.#bringAbout(key, relay, seen);
   }
 
+  /** To be called when somebody else may lead from now on: whoever drains then has all of the time when this leads again. */
+  rest(): void {
+    this.#planner.forgetAll();
+  }
+
   #bringAbout(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {
     const plan = this.#planner.plan(key, relay, relay.spec.replicas);
     const context = this.#planner.context(relay, plan);

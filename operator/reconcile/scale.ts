@@ -28,6 +28,8 @@ export interface ScaleInput {
   readonly reports: readonly PodReport[];
   /** When each pod began to drain, ms of the same clock as `now`. */
   readonly drainingSince: ReadonlyMap<string, number>;
+  /** When anybody of those who drain now, or whose place they took, began; undefined = nobody drains yet. */
+  readonly begunAt: number | undefined;
   readonly now: number;
   readonly timeoutMs: number;
 }
@@ -42,7 +44,7 @@ export interface Departure {
 export interface ScalePlan {
   /** What the workload is to have now. */
   readonly replicas: number;
-  /** Pods that take no new mail and send what they have. */
+  /** Pods that are to take no new mail and send what they have; also those that go, until they are gone. */
   readonly draining: readonly string[];
   /** Whose time runs: the draining pods, or '' while the pod of a volume with mail is not there. */
   readonly awaited: readonly string[];
@@ -61,8 +63,16 @@ const settleMs = (shutdownSeconds.graceSeconds + 1) * 1000;
 /** Plans one step. Call it again when a pod has news or after a while. */
 export function planScale(input: ScaleInput): ScalePlan {
   const { wanted, live = wanted, ordinal, adopted } = input;
-  if (live <= wanted || (adopted && wanted > 0)) return settledAt(wanted);
+  if (adopted && wanted > 0) return settledAt(wanted);
+  if (live <= wanted) return { ...settledAt(wanted), draining: surplus(input) };
   return ordinal ? shrinkFromTop(input, live) : shrinkToNothing(input, live);
+}
+
+/** Pods that their controller has not come to yet: called back to work they would take mail that nobody sends. */
+function surplus({ wanted, ordinal, podName, pods }: ScaleInput): string[] {
+  if (!ordinal) return wanted > 0 ? [] : [...pods];
+  const staying = new Set(Array.from({ length: wanted }, (_, at) => podName(at)));
+  return pods.filter(pod => !staying.has(pod));
 }
 
 /** For pods that go whatever is planned, since their workload is gone or going: what they leave, as far as they said. */
@@ -76,16 +86,17 @@ function settledAt(replicas: number): ScalePlan {
 }
 
 function shrinkFromTop(input: ScaleInput, live: number): ScalePlan {
-  const draining: string[] = [];
-  for (let at = input.wanted; at < live; at += 1) draining.push(input.podName(at));
+  const awaited: string[] = [];
+  for (let at = input.wanted; at < live; at += 1) awaited.push(input.podName(at));
   const gone: string[] = [];
-  for (let top = draining.at(-1); top !== undefined && mayGo(top, input); top = draining.at(-1)) {
+  for (let top = awaited.at(-1); top !== undefined && mayGo(top, input); top = awaited.at(-1)) {
     gone.push(top);
-    draining.pop();
+    awaited.pop();
   }
   const replicas = live - gone.length;
   const leaving = departures(gone, input);
-  return { replicas, draining, awaited: draining, leaving, unsent: sum(draining, input) };
+  const draining = [...new Set([...awaited, ...surplus(input)])];
+  return { replicas, draining, awaited, leaving, unsent: sum(awaited, input) };
 }
 
 /** All or none: which pod of a Deployment goes first is not ours to say. */
@@ -127,7 +138,9 @@ function mayGo(pod: string, input: ScaleInput): boolean {
   }
   const since = input.drainingSince.get(pod);
   if (since === undefined) return false;
-  if (input.now - since >= input.timeoutMs) return true;
+  // The time of a replica is its own; one volume has its time, however many pods take turns at it.
+  const begunAt = input.ordinal ? since : (input.begunAt ?? since);
+  if (input.now - begunAt >= input.timeoutMs) return true;
   const report = reportOf(pod, input);
   return report !== undefined && isShut(report, since) && unsentOf(pod, input) === 0;
 }

@@ -263,7 +263,14 @@ describe('the status of a MailRelay', () => {
       relayStatus('', { draining: true, queue: { ...busy, failed: none, dead: one } }),
     );
     await rig.waitFor(statefulSets, ref, ({ spec }) => spec?.replicas === 1);
-    await rig.waitFor(configMaps, config, ({ data }) => !/draining/.test(data?.['config.json'] ?? ''));
+    // As long as they are there nobody calls them back to work.
+    await rig.settled(await rig.audit.mark());
+    const { data } = await rig.client.get(configMaps, config);
+    assert.match(data?.['config.json'] ?? '', /"draining": \[\s*"mail-1",\s*"mail-2"\s*\]/);
+    for (const name of ['mail-1', 'mail-2']) {
+      await rig.client.delete(pods, { name, namespace }, { gracePeriodSeconds: 0 });
+    }
+    await rig.waitFor(configMaps, config, live => !/draining/.test(live.data?.['config.json'] ?? ''));
   });
 
   test('names the volume and the messages of a replica whose time is up', async () => {
@@ -416,13 +423,15 @@ describe('the status of a MailRelay', () => {
     await rig.waitForReason(namespace, 'Reconciling', 'Progressing');
     await rig.settled(await rig.audit.mark());
     const mark = await rig.audit.mark();
+    const began = performance.now();
     for (let messages = 1; messages <= 8; messages += 1) {
       const queue = { ...relayStatus('').queue, failed: { messages, bytes: 1 } };
       rig.answers.set(ip, relayStatus('', { queue }));
       await new Promise(resolve => setTimeout(resolve, 250));
     }
     const writes = await rig.settled(mark);
-    assert.ok(writes.length <= 1, writes.join('\n'));
+    // One in ten seconds, however long that takes on a busy machine.
+    assert.ok(writes.length <= Math.ceil((performance.now() - began) / 10_000), writes.join('\n'));
     assert.ok(operator.probesPort > 0);
   });
 });

@@ -37,6 +37,7 @@ const shared: ScaleInput = {
   mayHoldMail: () => true,
   reports: [report('mail-a')],
   drainingSince: new Map([['mail-a', 1000]]),
+  begunAt: 1000,
   now: 20_000,
   timeoutMs: 600_000,
 };
@@ -134,8 +135,16 @@ describe('a pod that drains', () => {
   });
 });
 
+test('a Deployment without replicas keeps the pod draining that is still there, one with some calls it back', () => {
+  assert.deepEqual(planScale({ ...shared, live: 0 }).draining, ['mail-a']);
+  assert.deepEqual(planScale({ ...shared, live: 0, wanted: 1 }).draining, []);
+});
+
 describe('a volume between two pods', () => {
-  const podless = { ...shared, pods: [], reports: [], drainingSince: new Map<string, number>() };
+  const podless = {
+    ...{ ...shared, pods: [], reports: [] },
+    ...{ drainingSince: new Map<string, number>(), begunAt: undefined },
+  };
 
   test('waits for its next pod, which may have mail to send', () => {
     const plan = planScale(podless);
@@ -145,6 +154,16 @@ describe('a volume between two pods', () => {
   test('waits no longer than a drain may take', () => {
     const plan = planScale({ ...podless, drainingSince: new Map([['', 1000]]), now: 601_000 });
     assert.equal(plan.replicas, 0);
+  });
+
+  test('waits no longer than that either when pods take turns and none lasts', () => {
+    const drainingSince = new Map([['mail-a', 599_000]]);
+    const turns = { ...shared, reports: [{ pod: 'mail-a', error: 'refused' }], drainingSince };
+    assert.ok(isHeldUp(planScale({ ...turns, now: 600_999 })));
+    const plan = planScale({ ...turns, now: 601_000 });
+    assert.deepEqual([plan.replicas, plan.leaving], [0, [{ pod: 'mail-a', messages: undefined }]]);
+    const ordinal = { ...turns, ordinal: true, podName: () => 'mail-a' };
+    assert.ok(isHeldUp(planScale({ ...ordinal, now: 601_000 })), 'each replica has a volume of its own');
   });
 
   test('holds up nothing when no pod can have written to it', () => {
@@ -171,8 +190,16 @@ describe('a StatefulSet', () => {
     const reports = [report('mail-1', { status: status({ queue }) }), report('mail-2')];
     const plan = planScale({ ...three, reports });
     assert.equal(plan.replicas, 2);
-    assert.deepEqual(plan.draining, ['mail-1']);
+    assert.deepEqual(plan.awaited, ['mail-1']);
     assert.equal(plan.unsent, 3);
+  });
+
+  test('keeps telling those that go to drain until they are gone: nobody sends what they would take', () => {
+    assert.deepEqual(planScale(three).draining.toSorted(), ['mail-1', 'mail-2']);
+    const gone = planScale({ ...three, live: 1 });
+    assert.deepEqual([gone.replicas, gone.draining, gone.awaited], [1, ['mail-1', 'mail-2'], []]);
+    assert.deepEqual(planScale({ ...three, live: 1, pods: ['mail-0', 'mail-2'] }).draining, ['mail-2']);
+    assert.deepEqual(planScale({ ...three, live: 1, pods: ['mail-0'] }).draining, []);
   });
 
   test('keeps an empty replica below one that has mail', () => {
