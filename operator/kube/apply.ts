@@ -7,6 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import { differences, type FieldDifference } from './compare.ts';
+import { withoutExcluded } from './excluded-fields.ts';
 import { type KubeObject, keyOf } from './object.ts';
 import type { KubeClient, Resource } from './resource.ts';
 
@@ -116,7 +117,9 @@ class ServerSideApplier implements Applier {
     if (live && !difference) return { outcome: 'unchanged', object: live };
     this.#guard();
     const manifest = onlyTo(live, withAnnotation(wanted, hashAnnotation, manifestHash(wanted)));
-    const object = await client.apply(resource, manifest, { fieldManager, signal });
+    const object = await client
+      .apply(resource, manifest, { fieldManager, signal })
+      .catch(error => this.#applyWithoutExcluded(resource, manifest, { error, live, signal }));
     this.#noteStubborn(resource, wanted, object);
     return { outcome: live ? 'updated' : 'created', object, difference: difference ?? { kind: 'missing' } };
   }
@@ -124,6 +127,23 @@ class ServerSideApplier implements Applier {
   async remove<T extends KubeObject>(resource: Resource<T>, live: T, signal?: AbortSignal): Promise<boolean> {
     this.#guard();
     return this.#options.client.delete(resource, live.metadata, { uid: live.metadata.uid, signal });
+  }
+
+  /** The second try of an apply that a foreign field beside ours made impossible; throws `error` when none did. */
+  async #applyWithoutExcluded<T extends KubeObject>(
+    resource: Resource<T>,
+    manifest: T,
+    refused: { error: unknown; live: T | undefined; signal: AbortSignal | undefined },
+  ): Promise<T> {
+    const { error, live, signal } = refused;
+    const patch = live && withoutExcluded(manifest, error);
+    if (!patch) throw error;
+    const { client, fieldManager } = this.#options;
+    this.#guard();
+    const exactly = { ...patch, metadata: { uid: live.metadata.uid } };
+    await client.mergePatch(resource, live.metadata, exactly, { fieldManager, signal });
+    this.#guard();
+    return client.apply(resource, manifest, { fieldManager, signal });
   }
 
   #guard(): void {

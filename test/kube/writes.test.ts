@@ -237,6 +237,40 @@ describe('writing to a real API server', () => {
       assert.deepEqual('difference' in result && result.difference, { kind: 'drifted', path: 'data.ours' });
     });
 
+    test('undoes a foreign edit that lets no field of ours stand beside it', async () => {
+      const [, idle] = manifests[1]!;
+      const manifest = idle as Manifest<V1Deployment>;
+      const wanted: Manifest<V1Deployment> = {
+        ...manifest,
+        metadata: { name: 'excluded', namespace },
+        spec: { ...manifest.spec!, strategy: { type: 'Recreate' } },
+      };
+      const { object } = await applier().apply(deployments, wanted, undefined);
+      const edits = [
+        { strategy: { type: 'RollingUpdate' } },
+        {
+          template: {
+            spec: {
+              containers: [
+                { name: 'main', image: 'x:1', readinessProbe: { tcpSocket: { port: 1 } } },
+                { name: 'beside', image: 'y:1' },
+              ],
+            },
+          },
+        },
+      ];
+      for (const spec of edits) {
+        const options = { fieldManager: 'somebody' };
+        const edited = await client.mergePatch(deployments, object.metadata, { spec }, options);
+        const { outcome } = await applier().apply(deployments, wanted, edited);
+        assert.equal(outcome, 'updated');
+        const live = await client.get(deployments, object.metadata);
+        assert.equal((await applier().apply(deployments, wanted, live)).outcome, 'unchanged');
+        assert.deepEqual(live.spec?.strategy, { type: 'Recreate' });
+        assert.equal(live.spec?.template.spec?.containers[0]?.readinessProbe?.tcpSocket, undefined);
+      }
+    });
+
     test('removes what we stopped wanting', async () => {
       const first = await applier().apply(configMaps, map('stop', { a: '1', b: '2' }), undefined);
       const second = await applier().apply(configMaps, map('stop', { a: '1' }), first.object);
