@@ -7,7 +7,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { OpenSpool } from './settings.ts';
-import { SpoolError } from './spool.ts';
+import { SpoolError, type SpoolErrorKind } from './spool.ts';
 
 /** More relays than this on one volume are a mistake. */
 const MAX_SLOTS = 1000;
@@ -21,14 +21,18 @@ export interface Slot {
   readonly spool: OpenSpool;
 }
 
-/** Takes the first free slot below `root`. Rejects with what open() says other than 'owned'. */
+/**
+ * Takes the first free slot below `root`. One that is not sound, or of a newer program, is left as it is: a
+ * relay that could not start for it would take no mail, and the look for abandoned slots tells of it. Rejects
+ * with what else open() says: what ails the volume itself ails every slot.
+ */
 export async function takeSlot(root: string, open: OpenIn): Promise<Slot> {
   for (let n = 0; n < MAX_SLOTS; n += 1) {
     const name = `slot-${n}`;
-    const spool = await openFree(join(root, name, 'emails'), open);
+    const spool = await openUnless(['owned', 'corrupt'], join(root, name, 'emails'), open);
     if (spool !== undefined) return { name, spool };
   }
-  throw new SpoolError('owned', `${root}: all ${MAX_SLOTS} slots are owned by other relays`);
+  throw new SpoolError('owned', `${root}: all ${MAX_SLOTS} slots are owned by other relays or not sound`);
 }
 
 /** How often an abandoned slot without waiting mail is opened all the same, for dead mail beyond retention, ms. */
@@ -73,7 +77,7 @@ export class AbandonedSlots {
     const directory = join(this.#root, name, 'emails');
     const changedAt = await lastChange(join(directory, 'queue.db'));
     if (changedAt === undefined || this.#isKnownEmpty(name, changedAt)) return undefined;
-    const spool = await openFree(directory, this.#open);
+    const spool = await openUnless(['owned'], directory, this.#open);
     if (spool === undefined) return undefined;
     if (hasWaitingMail(spool)) return { name, spool };
     try {
@@ -103,11 +107,15 @@ export function hasWaitingMail(spool: OpenSpool): boolean {
   return active.messages + failed.messages + held.messages > 0;
 }
 
-async function openFree(directory: string, open: OpenIn): Promise<OpenSpool | undefined> {
+async function openUnless(
+  passedOver: readonly SpoolErrorKind[],
+  directory: string,
+  open: OpenIn,
+): Promise<OpenSpool | undefined> {
   try {
     return await open(directory);
   } catch (error) {
-    if (error instanceof SpoolError && error.kind === 'owned') return undefined;
+    if (error instanceof SpoolError && passedOver.includes(error.kind)) return undefined;
     throw error;
   }
 }

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
-import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { MessageId } from '../../../relay/spool/message.ts';
 import { openSpool } from '../../../relay/spool/open.ts';
 import type { OpenSpool } from '../../../relay/spool/settings.ts';
 import { AbandonedSlots, type OpenIn, takeSlot } from '../../../relay/spool/slots.ts';
+import { SpoolError } from '../../../relay/spool/spool.ts';
 
 const open: OpenIn = directory =>
   openSpool({
@@ -47,6 +48,26 @@ test('each relay takes the first slot that nobody owns', async t => {
   const third = await takeSlot(root, open);
   closing(third.spool);
   assert.equal(third.name, 'slot-0', 'a slot that was given back is taken again');
+});
+
+test('a slot whose database is not sound is passed over, left as it is and told of', async t => {
+  const { root, closing } = await volume(t);
+  const database = join(root, 'slot-0', 'emails', 'queue.db');
+  await mkdir(dirname(database), { recursive: true });
+  const garbage = 'no database '.repeat(1000);
+  await writeFile(database, garbage);
+  const taken = await takeSlot(root, open);
+  closing(taken.spool);
+  assert.equal(taken.name, 'slot-1');
+  assert.equal(await readFile(database, 'utf8'), garbage);
+  const abandoned = new AbandonedSlots(root, open, Date.now).next(new Set([taken.name]));
+  await assert.rejects(abandoned, /slot-0\S*queue\.db is not a sound database/);
+});
+
+test('what ails the volume itself is not passed over', async t => {
+  const { root } = await volume(t);
+  const failing: OpenIn = () => Promise.reject(new SpoolError('io', 'input/output error'));
+  await assert.rejects(takeSlot(root, failing), /input\/output error/);
 });
 
 test('a slot with mail whose relay is gone is found and opened, its mail as it was', async t => {
