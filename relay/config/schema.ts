@@ -135,11 +135,12 @@ const ownKeys = {
   ).default(false),
   draining: z
     .array(host('A host name.'))
-    .max(100)
+    // All 100 replicas a MailRelay may have, and those that a rollout has beside them.
+    .max(200)
     .describe(
       'Host names of relays that are to go: a relay that finds its own here takes no new mail and sends what it has.',
     )
-    .register(allowedWords, { allowed: 'a list of at most 100 host names' })
+    .register(allowedWords, { allowed: 'a list of at most 200 host names' })
     .default([]),
   resendRequestedAt: text(
     256,

@@ -140,6 +140,10 @@ describe('values that are not allowed', () => {
       one({}, { resend: { initialDelaySeconds: 100, maxDelaySeconds: 10 } }),
       'resend.maxDelaySeconds: 10 must be at least resend.initialDelaySeconds, which is 100',
     ],
+    [
+      one({}, { draining: Array.from({ length: 201 }, (_, n) => `mail-${n}`) }),
+      'draining: a list must be a list of at most 200 host names',
+    ],
     [one({}, { smtpPort: 8025 }), 'healthCheckPort: 8025 must differ from smtpPort'],
     [
       one({}, { replyRules: [{ meaning: 'too-large' }] }),
