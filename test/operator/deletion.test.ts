@@ -40,7 +40,7 @@ describe('the deletion of a MailRelay whose volume is to go with it', () => {
     metadata.annotations?.[annotations.unsentMessages];
   const remove = (namespace: string, propagation: 'Background' | 'Foreground' | 'Orphan' = 'Background') =>
     rig.client.delete(mailRelays, ref(namespace), { propagation });
-  const gone = (namespace: string, timeoutMs = 20_000): Promise<void> =>
+  const gone = (namespace: string, timeoutMs = 60_000): Promise<void> =>
     waitUntil(
       `${namespace}/mail is gone`,
       async () => (await rig.client.find(mailRelays, ref(namespace))) === undefined,
@@ -50,12 +50,12 @@ describe('the deletion of a MailRelay whose volume is to go with it', () => {
     rig.waitFor(configMaps, { name: 'mail-config', namespace }, ({ data }) =>
       (JSON.parse(data!['config.json']!).draining ?? []).includes(pod),
     );
-  /** Counts alone are written once in 10 s. */
+  /** Counts alone are written once in 10 s, and a calm pod is asked once in 10 s. */
   const counted = (namespace: string, failed: number): Promise<void> =>
     waitUntil(
       `${failed} messages are counted`,
       async () => (await rig.relay(namespace)).status?.queue?.failed === failed,
-      20_000,
+      60_000,
     );
   /** A relay with one pod that has said this of its queue, or nothing at all, and a bound volume. */
   const running = async (
