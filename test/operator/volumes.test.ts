@@ -24,7 +24,7 @@ describe('the volumes of a MailRelay', () => {
     return metadata.annotations?.[annotations.unsentMessages];
   };
   const becomes = (namespace: string, name: string, text: string | undefined): Promise<void> =>
-    waitUntil(`${name} says ${text}`, async () => (await unsentOn(namespace, name)) === text, 20_000);
+    waitUntil(`${name} says ${text}`, async () => (await unsentOn(namespace, name)) === text, 60_000);
 
   test('say what is on them while no pod serves them, and nothing while one does', async () => {
     const namespace = await rig.namespace('marks');
