@@ -60,7 +60,7 @@ export class Arena {
   readonly audit: AuditLog;
   readonly client: KubeClient;
   readonly #transport: Transport;
-  #operators = 0;
+  readonly #operators: Service[] = [];
 
   private constructor(server: ApiServer, audit: AuditLog, transport: Transport) {
     this.server = server;
@@ -110,7 +110,7 @@ export class Arena {
   /** Starts an operator; does not wait for it. */
   async startOperator(): Promise<OperatorProcess> {
     const port = await freePort();
-    const name = `operator-${++this.#operators}`;
+    const name = `operator-${this.#operators.length + 1}`;
     const service = await startService(
       name,
       [
@@ -127,10 +127,13 @@ export class Arena {
       ],
       join(this.server.directory, `${name}.log`),
     );
+    this.#operators.push(service);
     return new OperatorProcess(service, port, join(this.server.directory, `${name}.log`));
   }
 
+  /** Ends the operators that still run, too: they would look for the API server for ever. */
   async close(): Promise<void> {
+    await Promise.all(this.#operators.map(operator => operator.stop('SIGTERM')));
     await this.#transport.close();
     await this.server.stop();
     await this.audit.remove();

@@ -86,7 +86,6 @@ async function scenarios(arena: Arena, relays: number, everything: boolean): Pro
     found.push(taken.row);
     leader = taken.leader;
   }
-  await leader.service.stop('SIGTERM');
   return found;
 }
 
