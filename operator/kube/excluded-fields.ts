@@ -31,8 +31,9 @@ function exclude(patch: Fields, wanted: Fields, field: string): void {
   if (!leaf) return;
   const ours = path.reduce<unknown>((value, name) => asFields(value)?.[name], wanted);
   const beside = asFields(ours);
-  // Without a field of ours there it is nothing that an apply could have met.
-  if (!beside || (inList >= 0 && !Array.isArray(beside[leaf]))) return;
+  // Without a field of ours beside it, it is nothing that an apply could have met. A field that is ours itself is
+  // forbidden to change (a claim's spec): that is another refusal, and taking it away would be no cure.
+  if (!beside || (inList < 0 ? leaf in beside : !Array.isArray(beside[leaf]))) return;
   let place = patch;
   for (const name of path) {
     place[name] ??= {};

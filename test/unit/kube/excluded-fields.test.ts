@@ -39,6 +39,7 @@ describe('what is taken away before an apply can succeed', () => {
     ['another refusal', refusal({ reason: 'FieldValueInvalid', field: 'spec.strategy.type' })],
     ['a field where nothing is ours', refusal(forbidden('spec.other.field'))],
     ['a list where nothing is ours', refusal(forbidden('spec.volumes[0].name'))],
+    ['a field of ours that must not change', refusal(forbidden('spec'))],
     ['no field', refusal(forbidden(''))],
     ['a conflict', new ApiError({ code: 409, reason: 'Conflict', message: 'no' })],
     ['no answer', new Error('reset')],
