@@ -142,7 +142,8 @@ describe('the status of a MailRelay', () => {
       await rig.waitForReason(namespace, 'CredentialsAvailable', 'Available', name);
       await rig.createPod(namespace, `${name}-pod`, relayStatus(''), name);
     }
-    await rig.settled(await rig.audit.mark());
+    // A status that waits for a pod's first answer comes a second later.
+    await rig.settled(await rig.audit.mark(), 2000);
     const mark = await rig.audit.mark();
     await rig.client.mergePatch(
       secrets,
