@@ -3,10 +3,10 @@
  * export, import. Each request is one call of the store; what the store
  * refuses comes back as a sentence with a fitting status.
  */
+import { canonicalLines } from '../spool/canonical.ts';
 import type { StoredMessage } from '../spool/message.ts';
 import { type QueueFilter, SpoolError, type SpoolErrorKind } from '../spool/spool.ts';
 import { answerJson, answerStream, readJson, received, requireType } from './answer.ts';
-import { canonicalLines } from './canonical-lines.ts';
 import { isMessageId, readQuery, readSelection } from './filter.ts';
 import { frame, framesType, readFrames } from './frames.ts';
 import type { Exchange, Route } from './http.ts';

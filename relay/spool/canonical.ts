@@ -1,7 +1,8 @@
 /**
- * Line ends as SMTP wants them: every bare CR or LF becomes CRLF, and the
- * text ends with one. For files that people may have edited; a body that is
- * canonical already passes through in the same buffers.
+ * Line ends as SMTP wants them (RFC 5321 section 2.3.8): every bare CR or LF
+ * becomes CRLF, and the text ends with one. For files that people may have
+ * edited or that come from elsewhere; a body that is canonical already passes
+ * through in the same buffers.
  */
 const CR = 13;
 const LF = 10;
