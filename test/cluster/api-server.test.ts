@@ -61,7 +61,7 @@ describe('an API server for tests', () => {
   });
 
   test('answers nothing while it is frozen and goes on when it is thawed', async () => {
-    server.freeze();
+    await server.freeze();
     const frozen = readyUrl(
       { url: `${server.url}/readyz`, authority: server.authority, ...server.admin },
       { within: 300 },

@@ -54,8 +54,8 @@ export type ApiServer = {
   stopServing(signal?: 'SIGKILL' | 'SIGTERM'): Promise<void>;
   /** Brings it back on the same port and waits until it is ready. */
   resumeServing(): Promise<void>;
-  /** SIGSTOP: connections stay open and nothing answers. */
-  freeze(): void;
+  /** Connections stay open and nothing answers, from when it resolves. */
+  freeze(): Promise<void>;
   /** Ends {@link ApiServer.freeze}. */
   thaw(): void;
   /** Stops both programs and removes the directory. */
@@ -150,8 +150,8 @@ async function serve({ programs, directory, etcd, options }: Parts): Promise<Api
     resumeServing: async () => {
       server = await startServing(port);
     },
-    freeze: () => server.signal('SIGSTOP'),
-    thaw: () => server.signal('SIGCONT'),
+    freeze: () => server.freeze(),
+    thaw: () => server.thaw(),
     stop: async () => {
       await Promise.all([server.stop(), etcd.stop()]);
       await rm(directory, { recursive: true, force: true });

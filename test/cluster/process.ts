@@ -4,8 +4,9 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open, readFile } from 'node:fs/promises';
+import { open, readdir, readFile } from 'node:fs/promises';
 import process from 'node:process';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /** A running program whose output goes to a file. */
 export type Service = {
@@ -13,8 +14,10 @@ export type Service = {
   readonly pid: number;
   /** Rejects when the program ends before it is told to; never resolves. */
   readonly failed: Promise<never>;
-  /** Sends a signal without waiting for its effect. */
-  signal(signal: NodeJS.Signals): void;
+  /** SIGSTOP, and waits until every thread of it stands still. */
+  freeze(): Promise<void>;
+  /** Ends {@link Service.freeze}. */
+  thaw(): void;
   /** Sends a signal and waits until the program has ended. Does nothing when it has ended already. */
   stop(signal?: NodeJS.Signals): Promise<void>;
 };
@@ -51,7 +54,11 @@ export async function startService(name: string, command: readonly string[], log
     name,
     pid: child.pid!,
     failed,
-    signal: signal => void child.kill(signal),
+    freeze: async () => {
+      child.kill('SIGSTOP');
+      while (!(await standsStill(child.pid!))) await delay(2);
+    },
+    thaw: () => void child.kill('SIGCONT'),
     stop: async (signal = 'SIGKILL') => {
       stopping = true;
       if (hasEnded(child)) return;
@@ -59,6 +66,17 @@ export async function startService(name: string, command: readonly string[], log
       await ended;
     },
   };
+}
+
+/** A signal is taken by one thread; until the others have heard of it they work on, and may still answer. */
+async function standsStill(pid: number): Promise<boolean> {
+  if (process.platform !== 'linux') return true;
+  const threads = await readdir(`/proc/${pid}/task`);
+  const states = await Promise.all(
+    threads.map(thread => readFile(`/proc/${pid}/task/${thread}/stat`, 'utf8').catch(() => '')),
+  );
+  // The state follows the program's name, which is in parentheses and may contain any character.
+  return states.every(stat => stat === '' || /\) [TtXZ] [^)]*$/.test(stat));
 }
 
 function hasEnded(child: ChildProcess): boolean {

@@ -141,11 +141,11 @@ describe('the operator as a program', () => {
     const written = async (by: string): Promise<boolean> => writers(await rig.audit.since(mark)).includes(by);
     try {
       await waitUntil('the first one writes', () => written('stalled'));
-      first.signal('SIGSTOP');
+      await first.freeze();
       await waitUntil('the other one leads', async () => (await holder()) !== firstHolder, 20_000);
       await waitUntil('it writes', () => written('steady'));
       const woken = await rig.audit.mark();
-      first.signal('SIGCONT');
+      first.thaw();
       // It has been heard of again, and had the time for many writes.
       await waitUntil('the first one has asked for the lease', async () =>
         (await rig.audit.since(woken)).some(
