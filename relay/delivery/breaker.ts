@@ -2,8 +2,9 @@
  * One provider's health as a value, and what changes it. Three provider-level
  * failures in a row, or failures of ten different messages in a row, open the
  * breaker: the provider is skipped until a probe (which carries no mail)
- * succeeds. What follows is a trial: only mail that it takes closes the
- * breaker, failures open it again for longer. Refused credentials suspend it; a
+ * succeeds. What follows is a trial: only mail that it takes, or answers three
+ * times by refusing the mail itself, closes the breaker; failures open it again
+ * for longer. Refused credentials suspend it; a
  * throttle cools it down for the time it named. It keeps no clock and no
  * randomness: `now` is a monotonic millisecond clock of the caller's, `random`
  * is uniform in [0, 1).
@@ -28,6 +29,8 @@ interface Closed extends Counted {
 /** It can be logged in to again, which does not say that it takes mail: in use for a few messages at a time. */
 interface Trial extends Counted {
   readonly kind: 'trial';
+  /** Messages that it refused for what they are. */
+  readonly refusedIds: readonly string[];
   /** Trials that it failed before, without taking any mail in between. */
   readonly trials: number;
 }
@@ -118,7 +121,18 @@ export function onDelivered(health: Health): Health {
 /** A probe succeeded. That it can be logged in to ends no cool-down and forgives no failed message. */
 export function onLoggedIn(health: Health): Health {
   if (health.kind !== 'open' && health.kind !== 'suspended') return health;
-  return { kind: 'trial', trials: health.trials, strikes: 0, softStrikes: 0 };
+  return { kind: 'trial', trials: health.trials, refusedIds: [], strikes: 0, softStrikes: 0 };
+}
+
+/**
+ * It refused a message for what the message is. That it works shows only when
+ * several met it: else it would stay on trial for as long as nothing but
+ * refused mail comes.
+ */
+export function onRefused(health: Health, messageId: string): Health {
+  if (health.kind !== 'trial' || health.refusedIds.includes(messageId)) return health;
+  const refusedIds = [...health.refusedIds, messageId];
+  return refusedIds.length >= trialMessages ? initial() : { ...health, refusedIds };
 }
 
 /** What a judged failure of a connection or a message does to the provider. */

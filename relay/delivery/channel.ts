@@ -26,6 +26,8 @@ export class Channel {
   readonly #reader = new ReplyReader();
   readonly #replies: Reply[] = [];
   #ended: Silence | undefined;
+  /** When something came or went last, by the monotonic clock. */
+  #activeAt = performance.now();
   /** Whoever waits for something to happen; called once. */
   #wake: (() => void) | undefined;
   #onUnasked: (() => void) | undefined;
@@ -37,6 +39,11 @@ export class Channel {
     socket.on('end', () => this.#end({ fault: 'lost', message: 'the provider closed the connection' }));
     socket.on('error', error => this.#end({ fault: 'lost', message: explain(error) }));
     socket.on('close', () => this.#end({ fault: 'lost', message: 'the connection was closed' }));
+  }
+
+  /** For how long nothing has come or gone, ms. */
+  get quietMs(): number {
+    return performance.now() - this.#activeAt;
   }
 
   /** How the connection ended, or undefined while it lives. */
@@ -57,6 +64,7 @@ export class Channel {
   /** Writes in one go. A connection that has ended swallows it: the next answer tells. */
   write(...pieces: readonly (Buffer | string)[]): void {
     if (this.#ended !== undefined) return;
+    this.#active();
     const socket = this.#socket;
     if (pieces.length > 1) socket.cork();
     for (const piece of pieces) socket.write(piece);
@@ -66,6 +74,7 @@ export class Channel {
   /** As write(). `taken`: the network has the first, and its memory is free; never called when it has not. */
   lend(taken: () => void, first: Buffer, ...more: readonly Buffer[]): void {
     if (this.#ended !== undefined) return;
+    this.#active();
     const socket = this.#socket;
     socket.cork();
     socket.write(first, error => {
@@ -126,8 +135,13 @@ export class Channel {
     });
   }
 
+  #active(): void {
+    this.#activeAt = performance.now();
+  }
+
   #read(chunk: Buffer): void {
     if (this.#ended !== undefined) return;
+    this.#active();
     for (const reply of this.#reader.push(chunk)) {
       if (reply === 'garbled') {
         this.#end({ fault: 'garbled', message: 'the provider sent something that is not an SMTP reply' });

@@ -43,7 +43,6 @@ export function ehloName({ localAddress }: Pick<Socket, 'localAddress'>, machine
 }
 
 class SmtpSession implements Session {
-  readonly openedAt = Date.now();
   readonly maxSize?: number;
   readonly #channel: Channel;
   readonly #capabilities: Capabilities;
@@ -66,6 +65,10 @@ class SmtpSession implements Session {
 
   get transactions(): number {
     return this.#transactions;
+  }
+
+  get quietMs(): number {
+    return this.#channel.quietMs;
   }
 
   get usable(): boolean {

@@ -11,6 +11,7 @@ import {
   onFailure,
   onLoggedIn,
   onProbeFailed,
+  onRefused,
   onTick,
   usable,
   wakesAt,
@@ -59,6 +60,11 @@ export class HealthWatch {
     const { kind } = this.#health;
     if (kind === 'closed' && this.#health.strikes === 0 && this.#health.softStrikes === 0) return;
     this.#become(onDelivered(this.#health));
+  }
+
+  refused(messageId: string): void {
+    const next = onRefused(this.#health, messageId);
+    if (next !== this.#health) this.#become(next);
   }
 
   failed(verdict: Verdict, message: string, messageId?: string): void {

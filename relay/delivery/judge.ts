@@ -60,7 +60,7 @@ export function judge(failure: Failure, context: JudgeContext, rules: readonly R
   if (stage === 'dot') return verdict('network', { next: false, ambiguous: true, effect: 'strike' });
   if (fault === 'certificate') return verdict('tls', { effect: 'strike' });
   const garbled = fault === 'garbled' || fault === 'reply';
-  return verdict(garbled ? 'protocol' : 'network', { again: 'retry', effect: brokenEffect(stage) });
+  return verdict(garbled ? 'protocol' : 'network', { again: 'retry', effect: brokenEffect(failure) });
 }
 
 /** 5xx: the sender must not repeat it unchanged (RFC 5321 section 4.2.1). */
@@ -91,9 +91,13 @@ function isRefusal(reply: Reply): boolean {
   return reply.code >= 400 && reply.code <= 599;
 }
 
-/** A connection that breaks while content is sent may be the content's doing: one message must not open the breaker. */
-function brokenEffect(stage: Stage): ProviderEffect {
-  return stage === 'data' || stage === 'body' ? 'soft-strike' : 'strike';
+/**
+ * A connection that is closed upon a recipient, or breaks while content is
+ * sent, may be the message's doing: one message must not open the breaker.
+ */
+function brokenEffect({ stage, fault }: Failure): ProviderEffect {
+  const uponRecipient = stage === 'rcpt' && fault === 'lost';
+  return uponRecipient || stage === 'data' || stage === 'body' ? 'soft-strike' : 'strike';
 }
 
 /** The provider lacks an extension. From MAIL on it is this message that needs it (RFC 6531, RFC 1870). */

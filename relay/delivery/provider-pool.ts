@@ -25,8 +25,17 @@ export class ProviderPool {
     return this.#idle.length;
   }
 
+  get busy(): number {
+    return this.#busy.size;
+  }
+
   get established(): number {
     return this.#idle.length + this.#busy.size;
+  }
+
+  /** For how long none of those at work has said or been sent anything, ms; 0 when none is at work. */
+  get quietMs(): number {
+    return this.#busy.size === 0 ? 0 : Math.min(...[...this.#busy].map(({ quietMs }) => quietMs));
   }
 
   /** Takes in a connection that is ready. `onClosed` hears when it ends while idle. */

@@ -25,7 +25,7 @@ export type Grant =
   | { readonly kind: 'granted'; readonly session: Session; release(): void }
   /** The provider is out of use. */
   | { readonly kind: 'unavailable'; readonly reason: string }
-  /** No connection got ready within retry.patienceMs, and the message may go elsewhere. */
+  /** No connection got ready within retry.patienceMs, or all are stuck for as long, and the message may go elsewhere. */
   | { readonly kind: 'impatient' }
   /** A newer configuration has taken this one's place, or delivery stops. */
   | { readonly kind: 'replaced' };
@@ -53,6 +53,9 @@ export interface ProviderDeps {
   readonly healthChanged: (provider: Provider, was: Health) => void;
 }
 
+/** Between two looks whether all connections are stuck. */
+const SHORTEST_LOOK_MS = 100;
+
 /** Connections opened at the same time while others already work. */
 const PARALLEL_OPENS = 4;
 
@@ -68,6 +71,8 @@ export class Provider {
   readonly #abort = new AbortController();
   #opening = 0;
   #closed = false;
+  /** While somebody waits: looks whether all connections are stuck. */
+  #stuckTimer: NodeJS.Timeout | undefined;
 
   constructor(config: ProviderConfig, deps: ProviderDeps) {
     this.#config = config;
@@ -147,9 +152,14 @@ export class Provider {
     this.#watch.succeeded();
   }
 
+  /** It answered a transaction by refusing the mail, which concerns the mail alone. */
+  refused(messageId: string): void {
+    this.#watch.refused(messageId);
+  }
+
   /** A transaction failed; the verdict says how far that concerns the provider. */
   failed(verdict: Verdict, message: string, messageId: string): void {
-    if (verdict.effect !== 'none') this.#watch.failed(verdict, message, messageId);
+    this.#watch.failed(verdict, message, messageId);
   }
 
   /** Logs in without sending. Resolves with why it failed, or undefined. Health follows the result. */
@@ -171,6 +181,7 @@ export class Provider {
   /** Takes no more mail: waiting messages are told, running transactions finish. */
   close(): void {
     this.#closed = true;
+    clearTimeout(this.#stuckTimer);
     this.#watch.stop();
     this.#series.end();
     this.#allowance.stop();
@@ -191,8 +202,15 @@ export class Provider {
     return this.#allowance.admits(fresh + resend);
   }
 
+  /** Mail has waited here as long as it must: no connection yet, or nothing moves on any of those there are. */
   get #late(): boolean {
-    return this.#pool.established === 0 && this.#series.late;
+    return this.#pool.established === 0 ? this.#series.late : this.#stuck;
+  }
+
+  /** Connections that work on for minutes without a sign of life, and none besides that may be used. */
+  get #stuck(): boolean {
+    const free = this.#pool.idle > 0 && this.#admits;
+    return !free && this.#pool.busy > 0 && this.#pool.quietMs >= this.#deps.retry().patienceMs;
   }
 
   /** Serves who waits, then opens what is still lacking. */
@@ -201,6 +219,20 @@ export class Provider {
     while (this.#line.size > 0 && this.#pool.idle > 0 && this.#admits && this.#allowance.takeShare())
       this.#serveOne();
     while (this.#needsOneMore()) void this.#open();
+    if (this.#line.size > 0) this.#lookWhetherStuck();
+  }
+
+  /** Until nobody waits any more: what moves now may stand still later, and who had nowhere to go may have then. */
+  #lookWhetherStuck(): void {
+    if (this.#stuckTimer !== undefined) return;
+    const { patienceMs } = this.#deps.retry();
+    const left = patienceMs - this.#pool.quietMs;
+    const look = (): void => {
+      this.#stuckTimer = undefined;
+      this.#dismissImpatient();
+      if (this.#line.size > 0) this.#lookWhetherStuck();
+    };
+    this.#stuckTimer = setTimeout(look, left > 0 ? left : Math.max(patienceMs, SHORTEST_LOOK_MS));
   }
 
   #serveOne(): void {

@@ -71,6 +71,8 @@ export class Round {
   readonly #ledger: Ledger;
   readonly #route: Route;
   readonly #journal: Journal;
+  /** Providers that a transaction was begun with in this round. */
+  readonly #tried = new Set<string>();
   #localFailure = '';
 
   constructor(claim: Claim, lane: Lane, deps: RoundDeps) {
@@ -98,9 +100,15 @@ export class Round {
       if (this.#ledger.open().length === 0) break;
       const leave = await this.#visit(name);
       if (leave === 'stopped' || leave === 'local') return leave;
-      if (leave === 'impatient') this.#route.postpone(name);
+      this.#depart(name, leave);
     }
     return 'done';
+  }
+
+  /** Whether, and when, it is visited again in this round. */
+  #depart(name: string, leave: Leave): void {
+    if (leave === 'impatient') this.#route.postpone(name, other => this.#invites(other));
+    if (leave === 'unavailable' && !this.#tried.has(name)) this.#route.skip(name);
   }
 
   async #visit(name: string): Promise<Leave> {
@@ -180,6 +188,7 @@ export class Round {
   async #transact({ provider, grant }: Granted, step: Step): Promise<'stale' | 'local' | Done> {
     const { session } = grant;
     const reused = session.transactions > 0;
+    this.#tried.add(provider.name);
     this.#tellFailover(provider.name);
     const startedAt = this.#deps.now();
     let carried: readonly number[] | undefined;
@@ -263,7 +272,9 @@ export class Round {
     const concerning =
       ended ?? recipients.find(outcome => outcome.kind === 'failed' && outcome.verdict.effect !== 'none');
     if (concerning === undefined || !('verdict' in concerning)) provider.succeeded();
-    else provider.failed(concerning.verdict, describe(concerning.failure), this.#message.id);
+    else if (concerning.verdict.effect !== 'none')
+      provider.failed(concerning.verdict, describe(concerning.failure), this.#message.id);
+    else if (concerning.failure.fault === 'reply') provider.refused(this.#message.id);
   }
 
   #tellFailover(to: string): void {
@@ -288,7 +299,11 @@ export class Round {
   }
 
   #elsewhere(): boolean {
-    return this.#route.ahead.some(name => this.#provider(name)?.inviting === true);
+    return this.#route.untried.some(name => this.#invites(name));
+  }
+
+  #invites(name: string): boolean {
+    return this.#provider(name)?.inviting === true;
   }
 
   #provider(name: string): Provider | undefined {

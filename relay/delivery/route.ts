@@ -1,10 +1,14 @@
 /**
  * One message's way through the providers within a round: each is visited once
  * in order; one that was left for lack of patience is visited again at the
- * end, because nothing was risked there yet. A value with a cursor, no effects.
+ * end, because nothing was risked there yet, and one that was out of use is
+ * visited before it when it has come back meanwhile. A value with a cursor, no
+ * effects.
  */
 export class Route {
-  readonly #ahead: string[];
+  #ahead: readonly string[];
+  /** Out of use when their turn came. */
+  #skipped: readonly string[] = [];
   readonly #postponed: string[] = [];
   #at: string | undefined;
   #left: { name: string; reason: string } | undefined;
@@ -15,12 +19,19 @@ export class Route {
 
   /** The provider to visit now; undefined when all have been. */
   next(): string | undefined {
-    return this.#ahead.shift() ?? this.#postponed.shift();
+    const [name, ...ahead] = this.#ahead;
+    this.#ahead = ahead;
+    return name ?? this.#postponed.shift();
   }
 
-  /** Providers not visited yet: where a message may go instead of waiting. */
-  get ahead(): readonly string[] {
-    return this.#ahead;
+  /** Providers that nothing was tried at yet: where a message may go instead of waiting. */
+  get untried(): readonly string[] {
+    return [...this.#skipped, ...this.#ahead];
+  }
+
+  /** It was out of use; nothing was tried there. */
+  skip(name: string): void {
+    this.#skipped = [...this.#skipped, name];
   }
 
   /** The provider left last, and why: what a failover is from. */
@@ -39,9 +50,11 @@ export class Route {
     return this.#left;
   }
 
-  /** Comes back to it when nothing else took the message. */
-  postpone(name: string): void {
+  /** Comes back to it when nothing else took the message. Those skipped that `invites` names come first of all. */
+  postpone(name: string, invites: (name: string) => boolean): void {
     this.#postponed.push(name);
+    this.#ahead = [...this.#skipped.filter(invites), ...this.#ahead];
+    this.#skipped = this.#skipped.filter(skipped => !invites(skipped));
     this.leave(name, 'no connection in time');
   }
 }

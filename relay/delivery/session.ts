@@ -41,9 +41,10 @@ export type AtDot = (accepted: readonly number[]) => void;
 export interface Session {
   /** How many transactions it has carried. */
   readonly transactions: number;
-  readonly openedAt: number;
   /** false once it failed, was closed by the peer, or was told 421. */
   readonly usable: boolean;
+  /** For how long nothing has come or gone on it, ms. */
+  readonly quietMs: number;
   /** Largest message by EHLO SIZE (RFC 1870); undefined = not said. */
   readonly maxSize?: number;
   /**

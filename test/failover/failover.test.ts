@@ -5,9 +5,19 @@ import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { describe, test } from 'node:test';
 import { startBlackHole } from '../smtp/black-hole.ts';
-import { accept, drop, take } from '../smtp/script.ts';
+import type { ScriptedProvider } from '../smtp/provider.ts';
+import { accept, drop, type ScriptStage, stall, take } from '../smtp/script.ts';
 import { until } from '../smtp/wait.ts';
-import { withRelay } from './relay-under-test.ts';
+import { type ProviderSetup, withRelay } from './relay-under-test.ts';
+
+const hasSeen = ({ sessions }: ScriptedProvider, command: string): boolean =>
+  sessions.some(({ commands }) => commands.some(line => line.startsWith(command)));
+
+/** Has one connection, which falls silent at that stage for longer than any test takes. */
+const stuckOn = (stage: ScriptStage): ProviderSetup => ({
+  script: { [stage]: [stall] },
+  entry: { limits: { maxConnections: 1 }, timeouts: { commandSeconds: 60, finalDotSeconds: 60 } },
+});
 
 describe('a dead primary', { concurrency: true }, () => {
   test('costs no tries once it is open: mail flows through the second, at most 5 connections go to the dead one', () =>
@@ -85,6 +95,36 @@ describe('a silent primary', { concurrency: true }, () => {
       await hole.close();
     }
   });
+
+  test('that falls silent after MAIL on every connection keeps no other mail waiting', () =>
+    withRelay(
+      { providers: [stuckOn('mail'), {}], config: { retry: { patienceSeconds: 1 } } },
+      async relay => {
+        const held = await relay.send();
+        await until(() => hasSeen(relay.provider(0), 'MAIL'), 'MAIL at the first');
+        const ids = await relay.sendMany(5);
+        for (const id of ids) await relay.until('recipient-delivered', 1, id);
+        assert.equal(relay.provider(1).messages.length, 5);
+        assert.equal(relay.heard('attempt', held).length, 0, 'it is still on its first try');
+        relay.provider(0).release();
+        await relay.until('recipient-delivered', 1, held);
+        assert.equal(relay.provider(0).messages.length, 1);
+      },
+    ));
+
+  test('that is passed over while mail waits behind it gives that mail back to the first that returns', () =>
+    withRelay({ providers: [{}, stuckOn('dot')], config: { retry: { patienceSeconds: 1 } } }, async relay => {
+      await relay.provider(0).down();
+      const held = await relay.send();
+      await until(() => hasSeen(relay.provider(1), 'DATA'), 'a mail at the second');
+      const waiting = await relay.send();
+      await relay.provider(0).up();
+      await relay.until('recipient-delivered', 1, waiting);
+      assert.equal(relay.provider(0).messages.length, 1);
+      assert.equal(relay.heard('attempt', held).length, 0);
+      relay.provider(1).release();
+      await relay.until('recipient-delivered', 1, held);
+    }));
 
   test('never gives a message more than its tries in one round', () =>
     withRelay(

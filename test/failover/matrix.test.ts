@@ -200,7 +200,7 @@ const transacting: readonly Row[] = [
     'rejects',
   ),
   row('RCPT is not answered', { script: { rcpt: stall } }, [3, 'rcpt', 'network', 'failing']),
-  row('RCPT drops', { script: { rcpt: drop } }, [3, 'rcpt', 'network', 'failing']),
+  row('RCPT drops', { script: { rcpt: drop } }, [3, 'rcpt', 'network', 'active']),
   row('DATA is 4xx', { script: { data: '451 4.3.0 later' } }, [3, 'data', 'service', 'active']),
   row('DATA is 5xx', { script: { data: '554 5.7.1 refused' } }, [1, 'data', 'policy', 'active'], 'rejects'),
   row('DATA drops', { script: { data: drop } }, [3, 'data', 'network', 'active']),

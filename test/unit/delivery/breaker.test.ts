@@ -9,6 +9,7 @@ import {
   onFailure,
   onLoggedIn,
   onProbeFailed,
+  onRefused,
   onTick,
   softStrikesToOpen,
   trialMessages,
@@ -211,6 +212,16 @@ suite('a trial', () => {
     health = onFailure(onFailure(health, strike, at(0)), strike, at(0));
     assert.equal(health.kind, 'trial');
     assert.equal(onFailure(health, strike, at(0)).kind, 'open');
+  });
+
+  test('ends when three messages were refused for what they are: one message alone proves nothing', () => {
+    const refused = (health: Health, ...ids: string[]): Health => ids.reduce(onRefused, health);
+    const trial = onLoggedIn(failed(opened()));
+    assert.equal(refused(trial, 'a', 'b', 'a', 'b').kind, 'trial');
+    assert.deepEqual(refused(trial, 'a', 'b', 'c'), initial());
+    assert.deepEqual(refused(opened(), 'a', 'b', 'c'), opened(), 'what is out of use stays so');
+    const struck = onFailure(initial(), strike, at(0));
+    assert.deepEqual(refused(struck, 'a', 'b', 'c'), struck);
   });
 
   test('of a provider that logs us in and refuses us at MAIL: asked again after 20, 40, 60 minutes', () => {

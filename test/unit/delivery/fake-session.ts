@@ -34,7 +34,7 @@ export type Answer =
 
 export class FakeSession implements Session {
   transactions = 0;
-  readonly openedAt = 0;
+  quietMs = 0;
   usable = true;
   closedBy: 'quit' | 'destroy' | undefined;
   answersNoop = true;

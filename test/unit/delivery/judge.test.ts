@@ -54,14 +54,14 @@ const rows: readonly Row[] = [
       broken('ehlo', 'lost'),
       broken('auth', 'lost'),
       broken('mail', 'timeout'),
-      broken('rcpt', 'lost'),
+      broken('rcpt', 'timeout'),
     ],
     expected: { class: 'network', again: 'retry', next: true, effect: 'strike', ...kept },
   },
   {
     title:
-      'reset while the content is sent | counts once per message, so that one message cannot open the breaker',
-    failures: [broken('data', 'lost'), broken('body', 'timeout')],
+      'closed upon a recipient, reset while the content is sent | counts once per message, so that one message cannot open the breaker',
+    failures: [broken('rcpt', 'lost'), broken('data', 'lost'), broken('body', 'timeout')],
     expected: { class: 'network', again: 'retry', next: true, effect: 'soft-strike', ...kept },
   },
   {

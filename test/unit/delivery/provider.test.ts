@@ -175,14 +175,59 @@ describe('patience', { concurrency: true }, () => {
     assert.equal((await stays).kind, 'replaced');
   });
 
-  test('has no end while a connection works, however long the line', async () => {
-    const { deps } = surroundings(() => new FakeSession(), { patienceMs: 0 });
-    const provider = new Provider({ ...config, limits: { ...config.limits, maxConnections: 1 } }, deps);
+  const one = { ...config, limits: { ...config.limits, maxConnections: 1 } };
+
+  test('has no end while anything moves on a connection, however long the line', async () => {
+    const { deps } = surroundings(() => new FakeSession(), { patienceMs: 1 });
+    const provider = new Provider(one, deps);
     const first = await granted(provider);
-    const second = provider.acquire('fresh', () => true);
+    let looks = 0;
+    const second = provider.acquire('fresh', () => {
+      looks += 1;
+      return true;
+    });
     await new Promise(resolve => setTimeout(resolve, 20));
+    assert.equal(provider.inviting, true);
     first.release();
     assert.equal((await second).kind, 'granted');
+    assert.equal(looks, 0, 'nobody was asked to leave');
+    provider.destroy();
+  });
+
+  test('ends where nothing moves on any connection, for those in the line and for those who come', async () => {
+    const { deps, sessions } = surroundings(() => new FakeSession(), { patienceMs: 10 });
+    const provider = new Provider(one, deps);
+    const first = await granted(provider);
+    const stays = provider.acquire('fresh', nowhereElse);
+    let isElsewhere = false;
+    const goes = provider.acquire('fresh', () => isElsewhere);
+    sessions[0]!.quietMs = 10;
+    assert.equal(provider.inviting, false);
+    assert.equal((await provider.acquire('fresh', () => true)).kind, 'impatient', 'at once');
+    isElsewhere = true;
+    assert.equal((await goes).kind, 'impatient', 'also when there is somewhere to go only later');
+    sessions[0]!.quietMs = 0;
+    assert.equal(provider.inviting, true);
+    first.release();
+    assert.equal((await stays).kind, 'granted');
+    provider.destroy();
+  });
+
+  test('ends on trial, too, where nothing moves on the few connections that it has', async () => {
+    let down = true;
+    const { deps, sessions } = surroundings(() => (down ? Promise.reject(refused) : new FakeSession()), {
+      patienceMs: 10,
+    });
+    const provider = new Provider(config, deps);
+    await provider.acquire('fresh', nowhereElse);
+    down = false;
+    await provider.probe();
+    await Promise.all([granted(provider), granted(provider), granted(provider)]);
+    let isElsewhere = false;
+    const goes = provider.acquire('fresh', () => isElsewhere);
+    for (const session of sessions) session.quietMs = 10;
+    isElsewhere = true;
+    assert.equal((await goes).kind, 'impatient');
     provider.destroy();
   });
 });
