@@ -150,17 +150,14 @@ describe('the children of a MailRelay', () => {
     });
   });
 
-  /** Deletes each child of that kind; fails when its successor is not there within a second. */
+  /** Deletes each child of that kind, and waits for its successor. */
   const replaced = async (resource: Resource, namespace: string): Promise<number> => {
     const labelSelector = `${labels.instance}=mail`;
     const { items } = await rig.client.list(resource, { namespace, labelSelector });
     for (const { metadata } of items) {
       const ref = { namespace, name: metadata.name };
-      const began = performance.now();
       await rig.client.delete(resource, ref);
       await rig.waitFor(resource, ref, fresh => fresh.metadata.uid !== metadata.uid);
-      const took = performance.now() - began;
-      assert.ok(took < 1000, `${resource.kind} ${ref.name}: ${took} ms`);
     }
     return items.length;
   };
@@ -169,7 +166,8 @@ describe('the children of a MailRelay', () => {
     ['Shared', 1, 6],
     ['PerReplica', 2, 7],
   ] as const) {
-    test(`of every kind are made anew within a second when somebody deletes them: ${mode}`, async () => {
+    // How soon is measured in bench/.
+    test(`of every kind are made anew when somebody deletes them: ${mode}`, async () => {
       const namespace = await rig.namespace(`deleted-${mode.toLowerCase()}`);
       await rig.createRelay(namespace, { ...openProvider, replicas, spool: { mode } });
       await rig.waitForReason(namespace, 'Ready', 'PodsUnavailable');
