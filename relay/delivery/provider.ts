@@ -13,11 +13,12 @@ import { describe, type Failure } from './failure.ts';
 import { HealthWatch } from './health-watch.ts';
 import { judge } from './judge.ts';
 import { probeLogin, tryToOpen } from './login.ts';
+import { PatientLine } from './patient-line.ts';
 import { ProviderPool } from './provider-pool.ts';
 import type { OpenSession, Session } from './session.ts';
 import { tellOpenFailed } from './tell.ts';
 import type { Verdict } from './verdict.ts';
-import { type Lane, WaitingLine } from './waiting-line.ts';
+import type { Lane } from './waiting-line.ts';
 
 /** What a message that asked for a connection is told. */
 export type Grant =
@@ -29,13 +30,6 @@ export type Grant =
   | { readonly kind: 'impatient' }
   /** A newer configuration has taken this one's place, or delivery stops. */
   | { readonly kind: 'replaced' };
-
-interface Waiter {
-  readonly lane: Lane;
-  /** Could another provider be used for it right now? */
-  readonly elsewhere: () => boolean;
-  readonly answer: (grant: Grant) => void;
-}
 
 export interface ProviderDeps {
   readonly openSession: OpenSession;
@@ -53,9 +47,6 @@ export interface ProviderDeps {
   readonly healthChanged: (provider: Provider, was: Health) => void;
 }
 
-/** Between two looks whether all connections are stuck. */
-const SHORTEST_LOOK_MS = 100;
-
 /** Connections opened at the same time while others already work. */
 const PARALLEL_OPENS = 4;
 
@@ -64,15 +55,17 @@ export class Provider {
   #config: ProviderConfig;
   readonly #deps: ProviderDeps;
   readonly #pool: ProviderPool;
-  readonly #line = new WaitingLine<Waiter>();
+  readonly #line = new PatientLine({
+    patienceMs: () => this.#deps.retry().patienceMs,
+    late: () => this.#late,
+    quietMs: () => this.#pool.quietMs,
+  });
   readonly #allowance: Allowance;
   readonly #series: ConnectSeries;
   readonly #watch: HealthWatch;
   readonly #abort = new AbortController();
   #opening = 0;
   #closed = false;
-  /** While somebody waits: looks whether all connections are stuck. */
-  #stuckTimer: NodeJS.Timeout | undefined;
 
   constructor(config: ProviderConfig, deps: ProviderDeps) {
     this.#config = config;
@@ -87,7 +80,7 @@ export class Provider {
     this.#series = new ConnectSeries({
       retry: deps.retry,
       again: () => this.#pump(),
-      outOfPatience: () => this.#dismissImpatient(),
+      outOfPatience: () => this.#line.dismissImpatient(),
     });
     this.#watch = new HealthWatch({
       provider: config.name,
@@ -175,18 +168,18 @@ export class Provider {
 
   /** Tells waiting messages to look again, without a change of health. */
   interrupt(): void {
-    this.#dismiss({ kind: 'replaced' });
+    this.#line.dismiss({ kind: 'replaced' });
   }
 
   /** Takes no more mail: waiting messages are told, running transactions finish. */
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#stuckTimer);
+    this.#line.stopLooking();
     this.#watch.stop();
     this.#series.end();
     this.#allowance.stop();
     this.#abort.abort();
-    this.#dismiss({ kind: 'replaced' });
+    this.#line.dismiss({ kind: 'replaced' });
     this.#pool.retire();
   }
 
@@ -219,20 +212,7 @@ export class Provider {
     while (this.#line.size > 0 && this.#pool.idle > 0 && this.#admits && this.#allowance.takeShare())
       this.#serveOne();
     while (this.#needsOneMore()) void this.#open();
-    if (this.#line.size > 0) this.#lookWhetherStuck();
-  }
-
-  /** Until nobody waits any more: what moves now may stand still later, and who had nowhere to go may have then. */
-  #lookWhetherStuck(): void {
-    if (this.#stuckTimer !== undefined) return;
-    const { patienceMs } = this.#deps.retry();
-    const left = patienceMs - this.#pool.quietMs;
-    const look = (): void => {
-      this.#stuckTimer = undefined;
-      this.#dismissImpatient();
-      if (this.#line.size > 0) this.#lookWhetherStuck();
-    };
-    this.#stuckTimer = setTimeout(look, left > 0 ? left : Math.max(patienceMs, SHORTEST_LOOK_MS));
+    this.#line.keepLooking();
   }
 
   #serveOne(): void {
@@ -304,33 +284,17 @@ export class Provider {
     if (!mayPass) this.#watch.failed(verdict, describe(failure));
     if (this.usable && retryInMs === undefined && established === 0) {
       this.#series.end();
-      this.#dismiss({ kind: 'unavailable', reason: describe(failure) });
+      this.#line.dismiss({ kind: 'unavailable', reason: describe(failure) });
     }
   }
 
   #healthChanged(was: Health): void {
     if (!this.usable) {
       this.#series.end();
-      this.#dismiss({ kind: 'unavailable', reason: this.unusableBecause });
+      this.#line.dismiss({ kind: 'unavailable', reason: this.unusableBecause });
       if (this.health.kind !== 'cooling') this.#pool.closeIdle();
     }
     this.#deps.healthChanged(this, was);
     this.#pump();
-  }
-
-  #dismissImpatient(): void {
-    if (!this.#late) return;
-    for (const waiter of this.#line.everyone()) {
-      if (!waiter.elsewhere()) continue;
-      this.#line.leave(waiter);
-      waiter.answer({ kind: 'impatient' });
-    }
-  }
-
-  #dismiss(grant: Grant): void {
-    for (const waiter of this.#line.everyone()) {
-      this.#line.leave(waiter);
-      waiter.answer(grant);
-    }
   }
 }
