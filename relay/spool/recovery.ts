@@ -8,7 +8,6 @@ import {
   closeSync,
   type Dirent,
   fsyncSync,
-  lstatSync,
   mkdirSync,
   opendirSync,
   openSync,
@@ -21,9 +20,9 @@ import { bodyDirectory, bodyPath, TEMPORARY } from './body-files.ts';
 import { Counts } from './claims.ts';
 import type { MessageId } from './message.ts';
 import { isMessageId } from './message-id.ts';
+import { buryMissing, exists } from './missing-bodies.ts';
 import {
   CHUNKS_PER_MESSAGE,
-  DEAD,
   IN_DATABASE,
   IN_DEAD,
   IN_FAILED,
@@ -32,6 +31,8 @@ import {
   STATES,
 } from './protocol.ts';
 import type { Rows } from './rows.ts';
+import { Sample } from './sample.ts';
+import { transaction } from './transaction.ts';
 
 const SUFFIX = '.eml';
 const STEP = 1000;
@@ -60,8 +61,8 @@ class Recovery {
   readonly #directory: string;
   readonly #rows: Rows;
   readonly #found = new Map<Place, number>();
-  readonly #quarantined = new Tally<string>(NAMED);
-  readonly #missing = new Tally<MessageId>(EVENTS);
+  readonly #quarantined = new Sample<string>(NAMED);
+  readonly #missing = new Sample<MessageId>(EVENTS);
   #drafts = 0;
   #finished = 0;
   #replaced = 0;
@@ -78,7 +79,7 @@ class Recovery {
     this.#finishRemovals();
     for (const place of [IN_FAILED, IN_DEAD] as const) this.#scan(place);
     for (const name of ['failed', 'dead', 'quarantine', '.']) syncNow(join(this.#directory, name));
-    this.#findMissing();
+    for (const place of [IN_FAILED, IN_DEAD] as const) this.#buryMissing(place);
     const counts = this.#count();
     const [id] = this.#rows.get('SELECT max(id) FROM message') ?? [];
     const lastN = this.#greatest('SELECT max(n) FROM message');
@@ -97,21 +98,10 @@ class Recovery {
     return Number(this.#rows.get(sql)?.[0] ?? 0);
   }
 
-  #transaction(work: () => void): void {
-    this.#rows.database.exec('BEGIN IMMEDIATE');
-    try {
-      work();
-      this.#rows.database.exec('COMMIT');
-    } catch (error) {
-      if (this.#rows.database.isTransaction) this.#rows.database.exec('ROLLBACK');
-      throw error;
-    }
-  }
-
   /** Chunks of messages that never got their row. */
   #dropDrafts(): void {
     const drafts = this.#rows.all('SELECT n FROM draft');
-    for (const [n] of drafts) this.#transaction(() => this.#rows.dropDraft(Number(n)));
+    for (const [n] of drafts) transaction(this.#rows.database, () => this.#rows.dropDraft(Number(n)));
     this.#drafts = drafts.length;
   }
 
@@ -126,7 +116,7 @@ class Recovery {
         }
       }
       for (const place of [IN_FAILED, IN_DEAD] as const) syncNow(bodyDirectory(this.#directory, place));
-      this.#transaction(() => {
+      transaction(this.#rows.database, () => {
         for (const [id] of gone) this.#rows.deleteGone(id as MessageId);
       });
       this.#finished += gone.length;
@@ -203,46 +193,10 @@ class Recovery {
   }
 
   /** Names are unique, so equal numbers mean that every row has its file; else each is looked for. */
-  #findMissing(): void {
-    for (const place of [IN_FAILED, IN_DEAD] as const) {
-      const [expected] = this.#rows.get('SELECT count(*) FROM message WHERE place = ?', place) ?? [];
-      if (expected !== (this.#found.get(place) ?? 0)) this.#lookForEach(place);
-    }
-  }
-
-  #lookForEach(place: Place): void {
-    for (let after = 0; ; ) {
-      const step = this.#rows.all(
-        'SELECT n, id, recipients, reason FROM message WHERE place = ? AND n > ? ORDER BY n LIMIT ?',
-        place,
-        after,
-        STEP,
-      );
-      const last = step.at(-1);
-      if (last === undefined) return;
-      after = Number(last[0]);
-      const missing = step.filter(([, id]) => !exists(bodyPath(this.#directory, place, id as MessageId)));
-      if (missing.length > 0) this.#transaction(() => this.#bury(place, missing));
-    }
-  }
-
-  #bury(place: Place, rows: readonly (readonly unknown[])[]): void {
-    for (const row of rows) this.#buryOne(place, row);
-  }
-
-  #buryOne(place: Place, row: readonly unknown[]): void {
-    const [n, id, recipients, reason] = row as readonly [number, MessageId, string, string];
-    const was = place === IN_FAILED ? 'failed' : 'dead';
-    const why = `body missing: emails/${was}/${id}.eml is not there`;
-    this.#rows.run(
-      'UPDATE message SET state = ?, place = ?, recipients = ?, reason = ? WHERE n = ?',
-      DEAD,
-      NOWHERE,
-      expirePending(recipients, why),
-      reason === '' ? why : `${why}; ${reason}`,
-      n,
-    );
-    this.#missing.add(id);
+  #buryMissing(place: Place): void {
+    const [expected] = this.#rows.get('SELECT count(*) FROM message WHERE place = ?', place) ?? [];
+    if (expected === (this.#found.get(place) ?? 0)) return;
+    buryMissing(this.#directory, this.#rows, place, id => this.#missing.add(id));
   }
 
   #count(): Counts {
@@ -276,39 +230,6 @@ class Recovery {
     events.push({ event: 'spool-recovered', message: `${states.join(', ')}; ${work.join(', ')}`, count });
     return events;
   }
-}
-
-/** Nobody will hear of this message again: what is pending is over. */
-export function expirePending(recipients: string, reply: string): string {
-  const list = JSON.parse(recipients) as { readonly state: string }[];
-  return JSON.stringify(
-    list.map(one => (one.state === 'pending' ? { ...one, state: 'expired', reply } : one)),
-  );
-}
-
-/** A number and the first few, for there may be a million. */
-class Tally<T extends string> {
-  readonly first: T[] = [];
-  readonly #most: number;
-  count = 0;
-
-  constructor(most: number) {
-    this.#most = most;
-  }
-
-  add(name: T): void {
-    this.count++;
-    if (this.first.length < this.#most) this.first.push(name);
-  }
-
-  toString(): string {
-    const more = this.count - this.first.length;
-    return this.first.join(', ') + (more > 0 ? ` and ${more} more` : '');
-  }
-}
-
-function exists(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 function syncNow(path: string): void {
