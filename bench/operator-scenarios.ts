@@ -219,6 +219,25 @@ async function editArrives(arena: Arena, attempts: number): Promise<void> {
   );
 }
 
+/** Memory of a process that found all its MailRelays there and nothing to do. */
+export async function restarted(
+  arena: Arena,
+  leader: OperatorProcess,
+  relays: number,
+): Promise<{ row: Row; leader: OperatorProcess }> {
+  await leader.service.stop('SIGTERM');
+  const operator = await arena.startOperator();
+  await converged(operator, relays, performance.now());
+  await pause(5000);
+  return { row: memory(`memory with ${relays} after a restart (RSS)`, operator, relays), leader: operator };
+}
+
+/** Resident memory now, held to what is allowed for so many. */
+export function memory(what: string, operator: OperatorProcess, relays: number): Row {
+  const allowed = relays >= 5000 ? 300 : relays > 0 ? 160 : 110;
+  return { what, value: operator.rssMiB(), unit: 'MiB', target: most(allowed) };
+}
+
 /** A second operator stands by; the first one ends. Resolves with who leads now. */
 export async function handOver(
   arena: Arena,

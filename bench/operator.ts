@@ -15,11 +15,13 @@ import {
   idle,
   latency,
   least,
+  memory,
   most,
   outage,
   pause,
   quiet,
   type Row,
+  restarted,
   sharedSecret,
 } from './operator-scenarios.ts';
 import { machine } from './table.ts';
@@ -70,6 +72,9 @@ async function scenarios(arena: Arena, relays: number, everything: boolean): Pro
   say('convergence');
   let leader = await arena.startOperator();
   found.push(...(await convergence(arena, leader, { relays, plain })));
+  const again = await restarted(arena, leader, relays);
+  found.push(again.row);
+  leader = again.leader;
   if (!everything) return found;
   say('latency');
   found.push(...(await latency(arena, relays, how.edits)));
@@ -92,12 +97,7 @@ async function scenarios(arena: Arena, relays: number, everything: boolean): Pro
 async function empty(arena: Arena): Promise<Row> {
   const operator = await arena.startOperator();
   await pause(5000);
-  const row: Row = {
-    what: 'memory with no MailRelay (RSS)',
-    value: operator.rssMiB(),
-    unit: 'MiB',
-    target: most(110),
-  };
+  const row = memory('memory with no MailRelay (RSS)', operator, 0);
   await operator.service.stop('SIGTERM');
   return row;
 }
@@ -129,12 +129,7 @@ async function convergence(
       target: least(60),
     },
     { what: `${relays}: CPU of the operator`, value: cpu, unit: 's' },
-    {
-      what: `memory with ${relays} (RSS)`,
-      value: operator.rssMiB(),
-      unit: 'MiB',
-      target: most(large ? 300 : 160),
-    },
+    memory(`memory with ${relays} (RSS)`, operator, relays),
   ];
 }
 
