@@ -8,7 +8,7 @@ RUN echo 'mailrelay:x:65532:65532::/var/lib/mailrelay:/usr/sbin/nologin' >> /etc
  && ln -s /app/relay.js /usr/local/bin/mailrelay \
  && ln -s /app/operator.js /usr/local/bin/operator \
  && install -d -o 65532 -g 65532 -m 0750 /var/lib/mailrelay
-ENV NODE_ENV=production MAILRELAY_DEFAULT_HOST=0.0.0.0
+ENV NODE_ENV=production MAILRELAY_DEFAULT_HOST=::
 USER 65532:65532
 WORKDIR /var/lib/mailrelay
 # 2525 SMTP; 8025 probes, status and metrics. The root may be read-only: only the

@@ -62,7 +62,7 @@ function describe(env: Readonly<Record<string, string | undefined>>): Command {
     .option('--no-leader-elect', 'work without a lease: only where no second operator can run')
     .option('--leader-election-namespace <name>', 'namespace of the lease', env['POD_NAMESPACE'] ?? 'default')
     .option('--leader-election-name <name>', 'name of the lease', 'mailrelay-operator')
-    .option('--health-host <address>', 'address of /healthz, /readyz and /metrics', '0.0.0.0')
+    .option('--health-host <address>', 'address of /healthz, /readyz and /metrics', '::')
     .option('--health-port <port>', 'their port', whole(0, 65_535), 8081)
     .option('--workers <number>', 'MailRelays worked on at the same time', whole(1, 64), 8)
     .option('--monitoring-namespaces <names>', 'namespaces whose pods may read metrics', names, [

@@ -2,6 +2,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
+import { listenOn } from '../relay/config/endpoint.ts';
 
 export interface ProbesOptions {
   readonly host: string;
@@ -28,7 +29,7 @@ export async function serveProbes(options: ProbesOptions): Promise<Probes> {
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(options.port, options.host, resolve);
+    server.listen(listenOn(options.host, options.port), resolve);
   });
   return { port: (server.address() as AddressInfo).port, close: () => closed(server) };
 }

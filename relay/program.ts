@@ -10,6 +10,7 @@ import { serveHealth } from './admin/health-server.ts';
 import type { HttpEndpoint, Trouble } from './admin/http.ts';
 import { Adoption } from './adoption.ts';
 import type { RelayConfig } from './config/config.ts';
+import { endpoint } from './config/endpoint.ts';
 import { type LiveConfig, openConfig } from './config/watch.ts';
 import { openSession } from './delivery/connection.ts';
 import { Delivery } from './delivery/delivery.ts';
@@ -197,7 +198,7 @@ export class Relay {
     this.#sweep.unref();
     this.phase = 'running';
     const { host, port } = listener.address;
-    this.emit({ event: 'started', message: `accepting mail on ${host}:${port}` });
+    this.emit({ event: 'started', message: `accepting mail on ${endpoint(host, port)}` });
   }
 
   #openIn(config: RelayConfig, directory: string): Promise<OpenSpool> {

@@ -16,8 +16,14 @@ export function persistentVolumeClaim(
   { liveClaimSize }: Pick<BuildContext, 'liveClaimSize'>,
 ): PersistentVolumeClaim {
   const { spool } = relay.spec;
-  // The labels tell the next relay of the name that it is its own.
-  const metadata = { name: childNames(relay).claim, namespace: relay.namespace, labels: childLabels(relay) };
+  const metadata = {
+    name: childNames(relay).claim,
+    namespace: relay.namespace,
+    // They tell the next relay of the name that it is its own.
+    labels: childLabels(relay),
+    // Argo CD, where it tracks by label, takes an object without an owner for one that its source no longer has.
+    annotations: { 'argocd.argoproj.io/sync-options': 'Prune=false' },
+  };
   return {
     apiVersion: 'v1',
     kind: 'PersistentVolumeClaim',

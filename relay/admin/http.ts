@@ -5,6 +5,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { listenOn } from '../config/endpoint.ts';
 import { HttpError, UnforeseenError } from './http-error.ts';
 
 /** What a handler gets. Answer with the functions of answer.ts. */
@@ -78,7 +79,7 @@ export async function serveHttp(options: HttpOptions): Promise<HttpEndpoint> {
 function listening(server: Server, options: HttpOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(options.port, options.host, () => {
+    server.listen(listenOn(options.host, options.port), () => {
       server.off('error', reject);
       resolve();
     });

@@ -4,6 +4,7 @@
  * passwords nor user names.
  */
 import type { ProviderConfig, RelayConfig } from './config.ts';
+import { endpoint } from './endpoint.ts';
 
 /** What describeConfig says of one provider. */
 export interface ProviderDescription {
@@ -112,10 +113,6 @@ function whoMaySend(listener: ConfigDescription['listener']): string {
   const accounts = `${listener.accounts} ${listener.accounts === 1 ? 'account' : 'accounts'}`;
   if (listener.requireAuth) return `authenticated clients only (${accounts})`;
   return `clients in ${listener.allowedNetworks.join(', ') || 'no network'}; ${accounts} from anywhere`;
-}
-
-function endpoint(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 function duration(ms: number): string {

@@ -46,7 +46,9 @@ const forwardingKeys = {
 
 /** The original program's keys that mean something here. */
 const originalKeys = {
-  smtpHost: host('The address to listen on. Default: 127.0.0.1; in the container image 0.0.0.0.').optional(),
+  smtpHost: host(
+    'The address to listen on; `::` is every address, IPv4 ones included. Default: 127.0.0.1; in the container image `::`.',
+  ).optional(),
   smtpPort: listeningPort('The port to listen on.').default(2525),
   defaultUsername: usernameField('One account for clients, besides `listener.auth.accounts`.').optional(),
   defaultPassword: passwordField('Its password.').optional(),

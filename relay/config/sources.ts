@@ -59,7 +59,7 @@ export function recorded(sources: Sources): RecordedSources {
   };
 }
 
-/** The environment variable that sets where to listen when config.json has no smtpHost. The image sets it to 0.0.0.0. */
+/** The environment variable that sets where to listen when config.json has no smtpHost. The image sets it to `::`. */
 export const defaultHostVariable = 'MAILRELAY_DEFAULT_HOST';
 
 const digestKey = randomBytes(32);

@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import type { AddressInfo, Socket } from 'node:net';
 import { SMTPServer, type SMTPServerAuthentication, type SMTPServerSession } from 'smtp-server';
 import type { ListenerConfig } from '../config/config.ts';
+import { listenOn } from '../config/endpoint.ts';
 import type { Spool } from '../spool/spool.ts';
 import type { Emit } from '../telemetry/events.ts';
 import { Authenticator } from './authenticator.ts';
@@ -110,7 +111,7 @@ class RelayServer extends SMTPServer {
     this.on('error', (error: Error) => {
       if (isBound) this.#context.errors.tell('listener', error);
     });
-    this.listen(port, host);
+    this.listen(listenOn(host, port));
     await once(this.server, 'listening');
     isBound = true;
   }

@@ -105,7 +105,8 @@ export interface Rig {
   /** The clock the listener sees. */
   now: number;
   readonly config: ListenerConfig;
-  client(): Promise<Client>;
+  /** Connected to that address, default 127.0.0.1. */
+  client(host?: string): Promise<Client>;
   refusals(): string[];
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -128,8 +129,8 @@ export async function openRig(
     spool,
     events,
     config,
-    async client() {
-      const client = await Client.open(listener.address.port);
+    async client(host?: string) {
+      const client = await Client.open(listener.address.port, host);
       clients.push(client);
       return client;
     },
@@ -156,8 +157,8 @@ export class Client {
     this.#listen(socket);
   }
 
-  static async open(port: number): Promise<Client> {
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+  static async open(port: number, host = '127.0.0.1'): Promise<Client> {
+    const socket = connect({ port, host, noDelay: true });
     const client = new Client(socket);
     await once(socket, 'connect');
     return client;

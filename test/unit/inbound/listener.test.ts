@@ -24,6 +24,19 @@ describe('the listener', () => {
     assert.equal(await client.say('AUTH PLAIN AAAA'), '502 5.5.1 AUTH is not offered here');
   });
 
+  test('on every address takes clients of both families, and knows an IPv4 one by its own address', async () => {
+    await using rig = await openRig({ host: '::' });
+    for (const [host, shown] of [
+      ['127.0.0.1', '[127.0.0.1]'],
+      ['::1', '[IPv6:::1]'],
+    ] as const) {
+      const client = await rig.client(host);
+      await client.hello();
+      assert.match(await client.send('Subject: x\r\n\r\n'), /^250/);
+      assert.ok(rig.spool.stored.at(-1)?.body.startsWith(`Received: from client.test (${shown})`));
+    }
+  });
+
   test('stores a message byte for byte behind one Received field, then says 250', async () => {
     await using rig = await openRig();
     const client = await rig.client();

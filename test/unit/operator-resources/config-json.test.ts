@@ -71,7 +71,7 @@ describe('config.json as the operator writes it', () => {
     assert.equal(resend.expireAfterMs, 172_800_000);
     assert.equal(retry.patienceMs, 10_000);
     assert.deepEqual(shutdown, { graceMs: 5000, deadlineMs: 60_000 });
-    assert.deepEqual(health, { host: '0.0.0.0', port: 8025 });
+    assert.deepEqual(health, { host: '::', port: 8025 });
   });
 
   test('without its Secrets still loads, and says which provider lacks what', () => {
