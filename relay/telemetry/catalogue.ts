@@ -1,7 +1,8 @@
 /**
- * What each event means, how loud it is and what its fields say: the one table
- * behind the log's levels and docs/events.md. The compiler refuses it when an
- * event or a field is missing here or is no longer in events.ts.
+ * What each event means, how loud it is, which ones the log only counts, and
+ * what the fields say: the one table behind log.ts and docs/events.md. The
+ * compiler refuses it when an event or a field is missing here or is no longer
+ * in events.ts.
  */
 import type { RelayEvent } from './events.ts';
 
@@ -18,6 +19,14 @@ export type EventNamed<N extends EventName> = RelayEvent extends infer E
     : never
   : never;
 
+type FieldOf<N extends EventName> = Exclude<keyof EventNamed<N>, 'event'>;
+
+/** Two events of one name are the same to the log when the fields `equal` are; where too many differ, `givenUp` is left out of them. */
+export interface Repeating<Field> {
+  readonly equal: readonly Field[];
+  readonly givenUp: Field;
+}
+
 /** One event: its usual level, and another one where it can be bad news. */
 export interface Entry<N extends EventName> {
   readonly level: Level;
@@ -27,8 +36,13 @@ export interface Entry<N extends EventName> {
     readonly when: string;
     readonly test: (event: EventNamed<N>) => boolean;
   };
+  /**
+   * For events that a client can bring about as often as it likes, and for
+   * those alone: see repeats.ts. Never for what is told of accepted mail.
+   */
+  readonly repeats?: Repeating<FieldOf<N>>;
   readonly meaning: string;
-  readonly fields: Readonly<Record<Exclude<keyof EventNamed<N>, 'event'>, string>>;
+  readonly fields: Readonly<Record<FieldOf<N>, string>>;
 }
 
 export type Catalogue = { readonly [N in EventName]: Entry<N> };
@@ -66,6 +80,7 @@ export const catalogue: Catalogue = {
   },
   'message-refused': {
     level: 'warn',
+    repeats: { equal: ['reason', 'client'], givenUp: 'client' },
     meaning: 'The listener turned away a connection, a command or a message; nothing of it was kept.',
     fields: {
       reason:

@@ -1,13 +1,14 @@
 /**
  * The log: one line per event, as JSON for machines or as short text for a
- * terminal. Writing is buffered and never waits for the reader; close() loses
+ * terminal; what a client repeats is summed up (repeats.ts). Writing is buffered and never waits for the reader; close() loses
  * nothing, a crash at most the last 4 KiB or 100 ms. Never contains message
  * content (events have none) nor any secret it was told of.
  */
 import { type DestinationStream, pino } from 'pino';
 import { type Level, levelOf } from './catalogue.ts';
-import type { Emit, RelayEvent } from './events.ts';
+import type { Emit } from './events.ts';
 import { printable, redacted, secretPattern } from './printable.ts';
+import { type LogLine, Repeats } from './repeats.ts';
 import { textLine } from './text-line.ts';
 
 export type LogFormat = 'json' | 'text';
@@ -25,6 +26,8 @@ export interface LogOptions {
   readonly descriptor?: number;
   /** Default Date.now. Milliseconds since the epoch. */
   readonly now?: () => number;
+  /** Default performance.now: steps of the wall clock must not lengthen what is summed up. */
+  readonly monotonic?: () => number;
 }
 
 export interface Log {
@@ -58,11 +61,13 @@ export function createLog(options: LogOptions): Log {
   let threshold = rank[options.level];
   let pattern = secretPattern(options.secrets ?? []);
   let closed = false;
+  const summing = summingUp(options.monotonic ?? (() => performance.now()), line => {
+    const level = levelOf(line);
+    if (rank[level] >= threshold) write(level, safe(line, pattern));
+  });
   return {
     emit(event) {
-      if (closed) return;
-      const level = levelOf(event);
-      if (rank[level] >= threshold) write(level, safe(event, pattern));
+      if (!closed && rank[levelOf(event)] >= threshold) summing.take(event);
     },
     configure(change) {
       if (change.level !== undefined) threshold = rank[change.level];
@@ -71,7 +76,36 @@ export function createLog(options: LogOptions): Log {
     async close() {
       if (closed) return;
       closed = true;
+      summing.close();
       if (target !== undefined) await drained(target);
+    },
+  };
+}
+
+/** Hands on what is news, and the sum of the rest whenever a window ends. */
+function summingUp(now: () => number, put: (line: LogLine) => void): { readonly take: Emit; close(): void } {
+  const repeats = new Repeats();
+  let timer: NodeJS.Timeout | undefined;
+  const arm = (): void => {
+    const end = repeats.nextEnd;
+    if (timer !== undefined || end === undefined) return;
+    const ended = (): void => {
+      timer = undefined;
+      // The timer decides, not a clock beside it: by that it may be a little early.
+      for (const line of repeats.ended(Math.max(end, now()))) put(line);
+      arm();
+    };
+    timer = setTimeout(ended, Math.max(0, end - now()));
+    timer.unref();
+  };
+  return {
+    take(event) {
+      if (repeats.isNews(event, now())) put(event);
+      arm();
+    },
+    close() {
+      clearTimeout(timer);
+      for (const line of repeats.rest()) put(line);
     },
   };
 }
@@ -101,7 +135,7 @@ function drained(destination: Descriptor): Promise<void> {
   });
 }
 
-type Write = (level: Level, event: RelayEvent) => void;
+type Write = (level: Level, line: LogLine) => void;
 
 function jsonWriter(stream: DestinationStream, now: () => number): Write {
   const logger = pino(
@@ -113,7 +147,7 @@ function jsonWriter(stream: DestinationStream, now: () => number): Write {
     },
     stream,
   );
-  return (level, event) => logger[level](event);
+  return (level, line) => logger[level](line);
 }
 
 /** Formatting a time costs as much as the rest of a line; busy milliseconds share it. */
@@ -129,12 +163,12 @@ function isoTime(now: () => number): () => string {
 }
 
 function textWriter(stream: DestinationStream, now: () => number): Write {
-  return (level, event) => stream.write(`${textLine(event, level, new Date(now()))}\n`);
+  return (level, line) => stream.write(`${textLine(line, level, new Date(now()))}\n`);
 }
 
-/** The event with every text made safe to print. */
-function safe(event: RelayEvent, pattern: RegExp | undefined): RelayEvent {
-  const result: Record<string, unknown> = { ...event };
+/** The line with every text made safe to print. */
+function safe(line: LogLine, pattern: RegExp | undefined): LogLine {
+  const result: Record<string, unknown> = { ...line };
   for (const key of Object.keys(result)) {
     const value = result[key];
     const limit = key === 'reply' ? replyLimit : textLimit;
@@ -143,5 +177,5 @@ function safe(event: RelayEvent, pattern: RegExp | undefined): RelayEvent {
       result[key] = value.map(item => printable(redacted(String(item), pattern), limit));
     }
   }
-  return result as unknown as RelayEvent;
+  return result as unknown as LogLine;
 }

@@ -1,9 +1,12 @@
 /** docs/events.md and docs/metrics.md as text, made from the catalogue and the registry. */
 import type { Registry } from 'prom-client';
-import { catalogue, type Entry, type EventName } from './catalogue.ts';
+import { catalogue, type Entry, type EventName, type Repeating } from './catalogue.ts';
+import { maxKeys, windowMs } from './repeats.ts';
 
 const generated =
   '<!-- Made by relay/telemetry/write-reference.ts from the definitions in that folder: change those, then run it. -->';
+
+const repetition = `Clients can bring some events about as often as they like: those with a field \`repeated\` below. Of equal ones the log writes the first at once and only counts the others; every ${windowMs / 1000} seconds, and at the end, one line that looks like the last of them says in \`repeated\` for how many it stands. So a line without \`repeated\` stands for itself, and the sum is the number of events. With more than ${maxKeys} different ones in that time, those beyond are counted together, with \`others\` in the field that they differ in. Metrics count every refusal. No other event is ever left out.`;
 
 /** One section an event, in the order of the catalogue. */
 export function eventsReference(): string {
@@ -14,18 +17,26 @@ export function eventsReference(): string {
     '# Events',
     generated,
     'Everything the relay tells about itself is one of these events. By default the log has one line of JSON for each: `level`, `time` (ISO 8601, UTC), `event`, and the fields below; fields marked with a condition are absent where it does not hold. `logLevel` in config.json drops the quieter ones. Lines never hold message content or credentials; should a server echo a password, it is replaced by «redacted». Names, fields and their meaning are stable: fields may be added.',
+    repetition,
     'With `--log-format text` the same events are short lines for people. That form may change at any time.',
     ...sections,
   ].join('\n\n')}\n`;
 }
 
-function eventSection(name: string, { level, trouble, meaning, fields }: Entry<EventName>): string {
+function eventSection(name: string, { level, trouble, repeats, meaning, fields }: Entry<EventName>): string {
   const loud =
     trouble === undefined ? `Level ${level}.` : `Level ${level}; ${trouble.level} when ${trouble.when}.`;
-  const rows = Object.entries(fields as Readonly<Record<string, string>>).map(
+  const rows = [...Object.entries(fields as Readonly<Record<string, string>>), ...repeatedField(repeats)].map(
     row => `| \`${row[0]}\` | ${row[1]} |`,
   );
   return [`## ${name}`, '', `${meaning} ${loud}`, '', '| Field | Meaning |', '|---|---|', ...rows].join('\n');
+}
+
+/** The field that the log adds. */
+function repeatedField(repeats: Repeating<string> | undefined): [string, string][] {
+  if (repeats === undefined) return [];
+  const fields = repeats.equal.map(field => `\`${field}\``).join(' and ');
+  return [['repeated', `For how many with the same ${fields} the line stands; absent = for itself.`]];
 }
 
 /** Two tables: the relay's own metrics, then those of the process. */

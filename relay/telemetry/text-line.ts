@@ -5,6 +5,7 @@
  */
 import type { EventName, EventNamed, Level } from './catalogue.ts';
 import type { Attempt, ProgramEvent, RecipientSettled, RelayEvent, SpoolEvent } from './events.ts';
+import type { LogLine } from './repeats.ts';
 
 type Line = readonly [label: string, text: string];
 type Lines = { readonly [N in EventName]: (event: EventNamed<N>) => Line };
@@ -59,10 +60,11 @@ const lines: Lines = {
 };
 
 /** `12:00:01.234  attempt     primary try 1/3  connect: refused — again in 1 s`, without line end. */
-export function textLine(event: RelayEvent, level: Level, at: Date): string {
+export function textLine(event: LogLine, level: Level, at: Date): string {
   const [label, text] = (lines[event.event] as (event: RelayEvent) => Line)(event);
   const mark = level === 'error' ? '! ' : '';
-  return `${clock(at)}  ${label.padEnd(labelWidth)}  ${mark}${text}`;
+  const more = event.repeated === undefined ? '' : ` — ${event.repeated} more like it`;
+  return `${clock(at)}  ${label.padEnd(labelWidth)}  ${mark}${text}${more}`;
 }
 
 function attempt(event: Attempt): string {

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { describe, test } from 'node:test';
+import { describe, mock, test } from 'node:test';
 import { promisify } from 'node:util';
 import { catalogue } from '../../../relay/telemetry/catalogue.ts';
-import type { RelayEvent } from '../../../relay/telemetry/events.ts';
+import type { Refused, RelayEvent } from '../../../relay/telemetry/events.ts';
 import { createLog, type LogOptions } from '../../../relay/telemetry/log.ts';
 import { printable, redacted, secretPattern } from '../../../relay/telemetry/printable.ts';
+import { windowMs } from '../../../relay/telemetry/repeats.ts';
 import { accepted, attempt, everyEvent } from './events.ts';
 
 const noon = Date.parse('2026-01-31T12:00:01.234Z');
@@ -87,6 +88,60 @@ describe('the JSON log', () => {
     log.configure({ secrets: ['new-secret'] });
     log.emit({ ...attempt, reply: 'bad new-secret' });
     assert.ok(!lines[0]!.includes('new-secret'));
+  });
+});
+
+describe('refusals that repeat', () => {
+  const refused: Refused = {
+    event: 'message-refused',
+    reason: 'loop',
+    client: '10.0.0.1',
+    reply: '554 loop',
+  };
+
+  test('are summed up by themselves when their window ends, and again for as long as they go on', t => {
+    mock.timers.enable({ apis: ['setTimeout', 'Date'], now: noon });
+    t.after(() => mock.timers.reset());
+    const { log, json } = collect({ monotonic: () => Date.now() });
+    for (const count of [4, 3, 5]) {
+      for (let i = 0; i < count; i++) log.emit(refused);
+      mock.timers.tick(windowMs);
+    }
+    assert.deepEqual(
+      json().map(line => line['repeated']),
+      [undefined, 3, 3, 5],
+    );
+  });
+
+  test('are summed up when the log is closed, and keep no process alive', async () => {
+    const { log, json } = collect();
+    log.emit(refused);
+    log.emit({ ...refused, reply: '554 last' });
+    await log.close();
+    const line = { level: 'warn', time: '2026-01-31T12:00:01.234Z', ...refused };
+    assert.deepEqual(json(), [line, { ...line, reply: '554 last', repeated: 1 }]);
+  });
+
+  test('are made safe like the first one, and dropped below the level', async () => {
+    const { log, lines } = collect();
+    log.emit(refused);
+    log.emit({ ...refused, reply: '554 hunter2' });
+    log.configure({ secrets: ['hunter2'] });
+    await log.close();
+    assert.match(lines[1]!, /554 «redacted»/);
+    const quiet = collect();
+    quiet.log.emit(refused);
+    quiet.log.emit(refused);
+    quiet.log.configure({ level: 'error' });
+    await quiet.log.close();
+    assert.equal(quiet.lines.length, 1);
+  });
+
+  test('say how many they are as text, too', async () => {
+    const { log, lines } = collect({ format: 'text' });
+    for (let i = 0; i < 8; i++) log.emit(refused);
+    await log.close();
+    assert.match(lines[1]!, /refused {5}10\.0\.0\.1 {2}554 loop — 7 more like it\n$/);
   });
 });
 
