@@ -8,6 +8,7 @@
 import type { Socket } from 'node:net';
 import type { SMTPServer } from 'smtp-server';
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
+import { clientError } from './client-error.ts';
 import type { ListenerContext } from './context.ts';
 import { type Refusal, refusals } from './refusals.ts';
 import { SmtpInput } from './smtp-input.ts';
@@ -236,7 +237,7 @@ export abstract class ClientConnection extends SMTPConnection {
   /** Replaces the library's, which lets an error of one client surface as the server's. */
   override _onError(error: Error & { code?: string }): void {
     const isOrdinary = ORDINARY_ENDS.has(error.code ?? '') && !this.inTransaction;
-    if (!isOrdinary && !this._closing) this.context.errors.tell(this.client, error);
+    if (!isOrdinary && !this._closing) this.context.emit(clientError(this.client, error));
     this.close();
   }
 

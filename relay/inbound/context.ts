@@ -1,7 +1,6 @@
 /** What every connection of one listener shares. */
 import type { Spool } from '../spool/spool.ts';
 import type { Emit } from '../telemetry/events.ts';
-import type { ClientErrors } from './client-errors.ts';
 import type { ConnectionCount } from './connection-count.ts';
 import type { Policy } from './policy.ts';
 import type { SenderRateLimit } from './sender-rates.ts';
@@ -12,7 +11,6 @@ export interface ListenerContext {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly rates: SenderRateLimit;
-  readonly errors: ClientErrors;
   readonly admitted: ConnectionCount;
   /** The configuration in force; changes on reload. */
   policy: Policy;

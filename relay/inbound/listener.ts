@@ -12,7 +12,7 @@ import { listenOn } from '../config/endpoint.ts';
 import type { Spool } from '../spool/spool.ts';
 import type { Emit } from '../telemetry/events.ts';
 import { Authenticator } from './authenticator.ts';
-import { ClientErrors } from './client-errors.ts';
+import { clientError } from './client-error.ts';
 import { ConnectionCount } from './connection-count.ts';
 import type { ListenerContext } from './context.ts';
 import { MailConnection } from './mail-connection.ts';
@@ -59,7 +59,6 @@ export async function openListener(config: ListenerConfig, deps: ListenerDeps): 
     emit,
     now,
     rates: new SenderRateLimit(),
-    errors: new ClientErrors(emit, now),
     admitted: new ConnectionCount(),
     policy: compilePolicy(config),
     offersTls: config.tls !== undefined,
@@ -109,7 +108,7 @@ class RelayServer extends SMTPServer {
     // The failure to bind is the caller's, who gets it from once(); later ones (too many open files) pass and are told.
     let isBound = false;
     this.on('error', (error: Error) => {
-      if (isBound) this.#context.errors.tell('listener', error);
+      if (isBound) this.#context.emit(clientError('listener', error));
     });
     this.listen(listenOn(host, port));
     await once(this.server, 'listening');

@@ -4,6 +4,7 @@
  * a password cannot be overheard, unless the configuration says otherwise.
  */
 import { ClientConnection } from './client-connection.ts';
+import { clientError } from './client-error.ts';
 import { refusals } from './refusals.ts';
 import { addressLiteral } from './trace-headers.ts';
 
@@ -95,7 +96,8 @@ export abstract class SessionConnection extends ClientConnection {
     try {
       this.#call(verb, line, done);
     } catch (error) {
-      this.context.errors.tell(this.client, new Error(`${verb} failed in the relay: ${String(error)}`));
+      const failure = new Error(`${verb} failed in the relay: ${String(error)}`);
+      this.context.emit(clientError(this.client, failure));
       this.reply(451, '4.3.0', 'Internal error, try again later');
       done();
     }

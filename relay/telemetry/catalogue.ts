@@ -273,8 +273,12 @@ export const catalogue: Catalogue = {
   },
   'client-error': {
     level: 'debug',
+    repeats: { equal: ['client'], givenUp: 'client' },
     meaning: 'A client connection failed on its own account: reset, silence, TLS refused.',
-    fields: programFields,
+    fields: {
+      client: 'Network address of the client; `listener` where no connection could be accepted at all.',
+      message: programFields.message,
+    },
   },
   'operation-failed': {
     level: 'error',

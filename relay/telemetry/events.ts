@@ -180,7 +180,13 @@ export interface SpoolEvent {
 }
 
 export interface ProgramEvent {
-  readonly event: 'started' | 'stopping' | 'stopped' | 'client-error';
+  readonly event: 'started' | 'stopping' | 'stopped';
+  readonly message: string;
+}
+
+export interface ClientError {
+  readonly event: 'client-error';
+  readonly client: string;
   readonly message: string;
 }
 
@@ -207,6 +213,7 @@ export type RelayEvent =
   | ConfigRejected
   | SpoolEvent
   | ProgramEvent
+  | ClientError
   | OperationFailed;
 
 /** How every part tells. Must not throw and must not block. */

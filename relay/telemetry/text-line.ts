@@ -55,7 +55,7 @@ const lines: Lines = {
   started: program,
   stopping: program,
   stopped: program,
-  'client-error': e => ['client', e.message],
+  'client-error': e => ['client', `${e.client}  ${e.message}`],
   'operation-failed': e => ['defect', `${e.reference}  ${e.message}`],
 };
 

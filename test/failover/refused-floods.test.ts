@@ -1,26 +1,32 @@
-/** Clients that are refused again and again: the log stays readable, the metrics count each refusal. */
+/** Clients that are refused or fail again and again: the log stays readable, the metrics count each refusal. */
 import assert from 'node:assert/strict';
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { RefusalReason } from '../../relay/telemetry/events.ts';
 import { windowMs } from '../../relay/telemetry/repeats.ts';
+import { authority } from '../smtp/certificates.ts';
 import { dial, hello } from '../smtp/client.ts';
 import { type RelayUnderTest, withRelay } from './relay-under-test.ts';
 
 const FLOOD = 2000;
 
-interface RefusalLine {
+interface Line {
   readonly event: string;
-  readonly reason: RefusalReason;
-  readonly client: string;
-  readonly reply: string;
+  readonly id?: string;
+  readonly reason?: RefusalReason;
+  readonly client?: string;
+  readonly reply?: string;
   readonly repeated?: number;
 }
 
-function linesOf(relay: RelayUnderTest, reason: RefusalReason): RefusalLine[] {
-  return relay.log
-    .map(line => JSON.parse(line) as RefusalLine)
-    .filter(line => line.event === 'message-refused' && line.reason === reason);
+function logged(relay: RelayUnderTest): Line[] {
+  return relay.log.map(line => JSON.parse(line) as Line);
 }
+
+const refusalsOf = (relay: RelayUnderTest, reason: RefusalReason): Line[] =>
+  logged(relay).filter(line => line.event === 'message-refused' && line.reason === reason);
 
 /** Runs `once` that often, some at a time. */
 async function flood(count: number, once: () => Promise<void>): Promise<void> {
@@ -36,17 +42,8 @@ function most(startedAt: number): number {
   return 2 + Math.floor((performance.now() - startedAt) / windowMs);
 }
 
-/** Each is told by the metrics and to those who listen; the log says so in a few lines. */
-async function assertSummedUp(
-  relay: RelayUnderTest,
-  reason: RefusalReason,
-  count: number,
-  startedAt: number,
-): Promise<void> {
-  assert.equal(await relay.metric('mailrelay_rejected_total', { reason }), count);
-  assert.equal(relay.heard('message-refused').filter(event => event.reason === reason).length, count);
-  await relay.halt();
-  const lines = linesOf(relay, reason);
+/** A few lines say that it was so many. */
+function assertSummedUp(lines: readonly Line[], count: number, startedAt: number): void {
   assert.ok(lines.length >= 2 && lines.length <= most(startedAt), `${lines.length} lines`);
   assert.equal(
     lines.reduce((sum, { repeated = 1 }) => sum + repeated, 0),
@@ -55,8 +52,21 @@ async function assertSummedUp(
   for (const line of lines) assert.equal(line.client, '127.0.0.1');
 }
 
-describe('a flood of refusals', { concurrency: true }, () => {
-  test('by connections over the limit: the first is logged at once, the others are counted', () =>
+/** Each is told by the metrics and to those who listen; the log says so in a few lines. */
+async function assertRefused(
+  relay: RelayUnderTest,
+  reason: RefusalReason,
+  count: number,
+  startedAt: number,
+): Promise<void> {
+  assert.equal(await relay.metric('mailrelay_rejected_total', { reason }), count);
+  assert.equal(relay.heard('message-refused').filter(event => event.reason === reason).length, count);
+  await relay.halt();
+  assertSummedUp(refusalsOf(relay, reason), count, startedAt);
+}
+
+describe('a flood', { concurrency: true }, () => {
+  test('of connections over the limit: the first is logged at once, the others are counted', () =>
     withRelay({ config: { listener: { maxConnectionsPerClient: 1 } } }, async relay => {
       const startedAt = performance.now();
       const { smtp } = relay.relay.endpoints;
@@ -68,15 +78,15 @@ describe('a flood of refusals', { concurrency: true }, () => {
       };
       await refused();
       assert.match(
-        linesOf(relay, 'too-many-connections')[0]!.reply,
+        refusalsOf(relay, 'too-many-connections')[0]!.reply!,
         /^421 4\.7\.0 Too many connections from/,
       );
       await flood(FLOOD - 1, refused);
       admitted.destroy();
-      await assertSummedUp(relay, 'too-many-connections', FLOOD, startedAt);
+      await assertRefused(relay, 'too-many-connections', FLOOD, startedAt);
     }));
 
-  test('by commands of a client that may not send', () =>
+  test('of commands of a client that may not send', () =>
     withRelay({ config: { listener: { allowedNetworks: ['192.0.2.0/24'] } } }, async relay => {
       const startedAt = performance.now();
       const mails = Array<string>(20).fill('MAIL FROM:<spam@example.com>');
@@ -86,9 +96,32 @@ describe('a flood of refusals', { concurrency: true }, () => {
         assert.ok(replies.every(({ code }) => code === 550));
         client.destroy();
       });
-      await assertSummedUp(relay, 'network-not-allowed', FLOOD, startedAt);
-      assert.ok(linesOf(relay, 'syntax').length <= most(startedAt), 'the ends of those connections');
+      await assertRefused(relay, 'network-not-allowed', FLOOD, startedAt);
+      assert.ok(refusalsOf(relay, 'syntax').length <= most(startedAt), 'the ends of those connections');
     }));
+
+  test('of TLS handshakes that fail', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'mailrelay-test-'));
+    const { certificate, key } = authority().issue();
+    await writeFile(join(directory, 'tls.crt'), certificate);
+    await writeFile(join(directory, 'tls.key'), key);
+    const handshakes = FLOOD / 4;
+    const tls = { certificateFile: 'tls.crt', keyFile: 'tls.key' };
+    await withRelay({ directory, config: { logLevel: 'debug', listener: { tls } } }, async relay => {
+      const startedAt = performance.now();
+      await flood(handshakes, async () => {
+        const client = await hello(relay.relay.endpoints.smtp);
+        assert.equal((await client.command('STARTTLS')).code, 220);
+        client.write('this is no handshake\r\n');
+        await assert.rejects(client.reply());
+        client.destroy();
+      });
+      await relay.until('client-error', handshakes);
+      await relay.halt();
+      const lines = logged(relay).filter(({ event }) => event === 'client-error');
+      assertSummedUp(lines, handshakes, startedAt);
+    });
+  });
 
   test('hides nothing of the mail that is accepted meanwhile', () =>
     withRelay({}, async relay => {
@@ -101,10 +134,8 @@ describe('a flood of refusals', { concurrency: true }, () => {
       const ids = await relay.sendMany(50);
       await flooding;
       await relay.until('recipient-delivered', ids.length);
-      await assertSummedUp(relay, 'syntax', FLOOD, startedAt);
-      const lines = relay.log.map(
-        line => JSON.parse(line) as { event: string; id?: string; repeated?: number },
-      );
+      await assertRefused(relay, 'syntax', FLOOD, startedAt);
+      const lines = logged(relay);
       for (const event of ['message-accepted', 'attempt', 'recipient-delivered']) {
         const told = lines.filter(line => line.event === event);
         assert.deepEqual(told.map(({ id }) => id).sort(), [...ids].sort(), event);

@@ -82,6 +82,6 @@ export const everyEvent: readonly RelayEvent[] = [
   { event: 'started', message: 'listening on 127.0.0.1:2525' },
   { event: 'stopping', message: 'SIGTERM' },
   { event: 'stopped', message: 'stopped' },
-  { event: 'client-error', message: 'reset' },
+  { event: 'client-error', client: '10.0.0.1', message: 'reset' },
   { event: 'operation-failed', reference: '0a1b2c3d', message: 'GET /status: Error: surprise' },
 ];
