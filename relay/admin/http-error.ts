@@ -1,5 +1,5 @@
 /** How an answer other than 2xx comes about: chosen by a handler, or a failure that nobody foresaw. */
-import { randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 
 /** Thrown to answer with `status` and `{"error": message, ...details}`. */
 export class HttpError extends Error {
@@ -18,12 +18,19 @@ export class HttpError extends Error {
  * reference and `details`, while what happened goes to the log alone.
  */
 export class UnforeseenError extends Error {
-  /** Eight hexadecimal digits, by which the answer and the line in the log find each other. */
-  readonly reference: string = randomBytes(4).toString('hex');
+  /** What failed and where: for the log alone. */
+  readonly trace: string;
+  /**
+   * Eight hexadecimal digits, by which the answer and the line in the log find each other. The same failure has the
+   * same ones each time: where the log sums it up, every answer is explained all the same.
+   */
+  readonly reference: string;
   readonly details: Readonly<Record<string, unknown>>;
   constructor(cause: unknown, details: Readonly<Record<string, unknown>> = {}) {
     super('the operation failed for a reason that nobody foresaw', { cause });
     this.name = 'UnforeseenError';
+    this.trace = cause instanceof Error ? (cause.stack ?? String(cause)) : String(cause);
+    this.reference = createHash('sha256').update(this.trace).digest('hex').slice(0, 8);
     this.details = details;
   }
 }

@@ -190,11 +190,10 @@ function unforeseen(
   { method, url }: IncomingMessage,
   { response, trouble }: { readonly response: ServerResponse; readonly trouble: Trouble | undefined },
 ): void {
-  const { reference, details, cause } = error;
+  const { reference, details, trace } = error;
   // Without the query, which may hold addresses.
   const path = (url ?? '').split('?')[0]!.slice(0, 100);
-  const what = cause instanceof Error ? (cause.stack ?? String(cause)) : String(cause);
-  trouble?.({ reference, message: `${method} ${path}: ${what}` });
+  trouble?.({ reference, message: `${method} ${path}: ${trace}` });
   refuse(response, 500, { error: `${error.message}: see ${reference} in the log`, reference, ...details });
 }
 

@@ -282,10 +282,11 @@ export const catalogue: Catalogue = {
   },
   'operation-failed': {
     level: 'error',
+    repeats: { equal: ['reference'], givenUp: 'reference' },
     meaning:
       'A request to the admin port or the health port failed for a reason that the program does not know: a defect. Its answer was 500 and this reference, nothing else.',
     fields: {
-      reference: 'Eight hexadecimal digits that the answer named, too.',
+      reference: 'Eight hexadecimal digits that the answer named, too; the same for the same exception.',
       message: 'Which request, and the exception.',
     },
   },

@@ -340,6 +340,21 @@ describe('changing the queue', () => {
     assert.equal(troubles.length, 1);
   });
 
+  test('the same exception has the same reference each time, another one has another', async () => {
+    const references: unknown[] = [];
+    const surprise = new Error('surprise');
+    for (const failure of [surprise, surprise, new Error('another')]) {
+      queue.failure = failure;
+      references.push((await post('/v1/queue/hold', { all: true })).json['reference']);
+    }
+    assert.equal(references[0], references[1]);
+    assert.notEqual(references[1], references[2]);
+    assert.deepEqual(
+      troubles.map(({ reference }) => reference),
+      references,
+    );
+  });
+
   test('a client that goes away in the middle of its request is no failure', async () => {
     await new Promise<void>(resolve => {
       const socket = connect(endpoint.port, '127.0.0.1', () => {

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { serveHealth } from '../../../relay/admin/health-server.ts';
-import type { HttpEndpoint } from '../../../relay/admin/http.ts';
+import type { HttpEndpoint, Trouble } from '../../../relay/admin/http.ts';
 import type { RelayView } from '../../../relay/admin/view.ts';
+import { createLog } from '../../../relay/telemetry/log.ts';
 import { createMetrics } from '../../../relay/telemetry/metrics.ts';
+import { windowMs } from '../../../relay/telemetry/repeats.ts';
 
 const now = Date.parse('2026-01-31T12:00:00Z');
 
@@ -74,6 +76,38 @@ beforeEach(() => {
 after(() => endpoint.close());
 
 const ask = (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${endpoint.port}${path}`, init);
+
+test('a defect that every request meets fills no log, and each answer names a line that is in it', async () => {
+  const lines: string[] = [];
+  const log = createLog({ level: 'info', stream: { write: line => lines.push(line) } });
+  const broken = {
+    ...healthy(),
+    providers: () => {
+      throw new Error('surprise');
+    },
+  };
+  const metrics = { contentType: '', render: async () => '' };
+  const trouble: Trouble = failure => log.emit({ event: 'operation-failed', ...failure });
+  const server = await serveHealth({ host: '127.0.0.1', port: 0, view: broken, metrics, trouble });
+  const startedAt = performance.now();
+  const references = new Set<string>();
+  for (let count = 0; count < 500; count++) {
+    const response = await fetch(`http://127.0.0.1:${server.port}/status`);
+    assert.equal(response.status, 500);
+    references.add(((await response.json()) as { reference: string }).reference);
+  }
+  const most = 2 + Math.floor((performance.now() - startedAt) / windowMs);
+  await server.close();
+  await log.close();
+  const told = lines.map(line => JSON.parse(line) as { reference: string; repeated?: number });
+  assert.ok(told.length <= most, `${told.length} lines`);
+  assert.equal(references.size, 1);
+  for (const { reference } of told) assert.ok(references.has(reference));
+  assert.equal(
+    told.reduce((sum, { repeated = 1 }) => sum + repeated, 0),
+    500,
+  );
+});
 
 describe('/readyz', () => {
   test('is 200 when new mail is accepted', async () => {
