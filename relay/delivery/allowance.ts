@@ -4,7 +4,7 @@
  */
 import type { ProviderLimits } from '../config/config.ts';
 import { trialMessages } from './breaker.ts';
-import { type Bucket, full, take } from './rate.ts';
+import { type Bucket, full, inside, take } from './rate.ts';
 
 /** How long a provider that refused one connection more is not asked for more, ms. */
 const CEILING_MS = 60_000;
@@ -54,9 +54,23 @@ export class Allowance {
     const taken = take(this.#bucket ?? full(rate, now), now, rate);
     this.#bucket = taken.bucket;
     if (taken.waitMs === 0) return true;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(this.#deps.again, taken.waitMs);
+    this.#askAgainIn(taken.waitMs);
     return false;
+  }
+
+  #askAgainIn(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(this.#deps.again, ms);
+  }
+
+  /** How many of so many messages the rate lets go now; when it is fewer, `again` will be called. */
+  shares(messages: number): number {
+    const rate = this.#deps.limits().messagesPerSecond;
+    if (rate === undefined) return messages;
+    const now = this.#deps.now();
+    const { whole, waitMs } = inside(this.#bucket ?? full(rate, now), now, rate);
+    if (whole < messages) this.#askAgainIn(waitMs);
+    return Math.min(messages, whole);
   }
 
   stop(): void {

@@ -33,6 +33,9 @@ export interface HealthWatchDeps {
   readonly changed: (was: Health, is: Health) => void;
 }
 
+/** Messages remembered that a throttle was answered to. */
+const THROTTLED = 100;
+
 /** Whether it has become urgent meanwhile is looked at as often, ms. */
 const LOOK_MS = 2500;
 
@@ -43,6 +46,11 @@ export class HealthWatch {
   #stopped = false;
   /** One login at a time, whatever fails meanwhile: a refused one counts against the account. */
   #probing: Promise<string | undefined> | undefined;
+  /**
+   * Messages that cooled it down, the last ones. The end of a cool-down brings all that waits, these too; one that
+   * is answered so again, while others are taken, would keep the provider from everybody for as long as it waits.
+   */
+  readonly #throttled = new Set<string>();
 
   constructor(deps: HealthWatchDeps) {
     this.#deps = deps;
@@ -68,6 +76,7 @@ export class HealthWatch {
   }
 
   failed(verdict: Verdict, message: string, messageId?: string): void {
+    if (verdict.effect === 'cool-down' && messageId !== undefined && this.#hasCooled(messageId)) return;
     const moment = this.#moment(message);
     this.#become(
       onFailure(this.#health, verdict, messageId === undefined ? moment : { ...moment, messageId }),
@@ -101,6 +110,15 @@ export class HealthWatch {
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
+  }
+
+  /** Whether that message has cooled it down before; from now on it has. */
+  #hasCooled(messageId: string): boolean {
+    if (this.#throttled.has(messageId)) return true;
+    this.#throttled.add(messageId);
+    const [oldest] = this.#throttled;
+    if (oldest !== undefined && this.#throttled.size > THROTTLED) this.#throttled.delete(oldest);
+    return false;
   }
 
   #moment(message: string): { now: number; message: string; random: number } {

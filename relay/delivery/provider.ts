@@ -232,7 +232,8 @@ export class Provider {
     const { established } = this.#pool;
     if (this.#series.pausing || !this.usable) return false;
     if (this.#opening >= (established === 0 ? 1 : PARALLEL_OPENS)) return false;
-    const wanted = this.#line.size > this.#pool.idle + this.#opening;
+    // What the rate holds back needs no connection yet: opened now, it would idle, end, and be opened again.
+    const wanted = this.#allowance.shares(this.#line.size) > this.#pool.idle + this.#opening;
     if (!(wanted || (established === 0 && this.#series.running))) return false;
     return established + this.#opening < this.#allowance.connections;
   }

@@ -23,6 +23,13 @@ const tolerance = 1e-6;
 /** Longest wait returned; a rate lower than this allows only delays the asking. */
 const longestWaitMs = 3_600_000;
 
+/** What is in it: tokens that could be taken one after the other now, and how long until there is one more. */
+export function inside(bucket: Bucket, now: number, rate: number): { whole: number; waitMs: number } {
+  const tokens = filled(bucket, now, rate);
+  const whole = Math.floor(tokens + tolerance);
+  return { whole, waitMs: waitFor(whole + 1 - tokens, rate) };
+}
+
 /** A full bucket. */
 export function full(rate: number, now: number): Bucket {
   return { tokens: capacity(rate), at: now };
@@ -33,13 +40,21 @@ export function full(rate: number, now: number): Bucket {
  * @param rate messages per second, above 0; a changed rate applies from this call on
  */
 export function take(bucket: Bucket, now: number, rate: number): Taken {
-  const elapsed = Math.max(0, now - bucket.at);
-  const tokens = Math.min(capacity(rate), bucket.tokens + (elapsed * rate) / 1000);
+  const tokens = filled(bucket, now, rate);
   if (tokens >= 1 - tolerance) {
     return { bucket: { tokens: Math.max(0, tokens - 1), at: now }, waitMs: 0 };
   }
-  const waitMs = Math.ceil(((1 - tokens) * 1000) / rate);
-  return { bucket: { tokens, at: now }, waitMs: Math.min(Math.max(1, waitMs), longestWaitMs) };
+  return { bucket: { tokens, at: now }, waitMs: waitFor(1 - tokens, rate) };
+}
+
+function filled(bucket: Bucket, now: number, rate: number): number {
+  const elapsed = Math.max(0, now - bucket.at);
+  return Math.min(capacity(rate), bucket.tokens + (elapsed * rate) / 1000);
+}
+
+/** Milliseconds until so many tokens more have come. */
+function waitFor(tokens: number, rate: number): number {
+  return Math.min(Math.max(1, Math.ceil((tokens * 1000) / rate)), longestWaitMs);
 }
 
 function capacity(rate: number): number {

@@ -17,6 +17,7 @@ import type { Grant, Provider } from './provider.ts';
 import { Route } from './route.ts';
 import type { TransactionReport } from './session.ts';
 import { tellAmbiguous, tellAttempt } from './tell.ts';
+import type { Verdict } from './verdict.ts';
 import type { Lane } from './waiting-line.ts';
 
 export interface RoundDeps extends JournalDeps {
@@ -271,10 +272,18 @@ export class Round {
   #tellHealth(provider: Provider, { recipients, ended }: TransactionOutcome): void {
     const concerning =
       ended ?? recipients.find(outcome => outcome.kind === 'failed' && outcome.verdict.effect !== 'none');
-    if (concerning === undefined || !('verdict' in concerning)) provider.succeeded();
+    if (concerning === undefined || !('verdict' in concerning)) this.#tellAnswered(provider, recipients);
     else if (concerning.verdict.effect !== 'none')
       provider.failed(concerning.verdict, describe(concerning.failure), this.#message.id);
-    else if (concerning.failure.fault === 'reply') provider.refused(this.#message.id);
+    else if (concerning.failure.fault === 'reply' && isFinal(concerning.verdict))
+      provider.refused(this.#message.id);
+  }
+
+  /** Nothing was said about the provider. That it works shows in mail that it took, less so in refusals. */
+  #tellAnswered(provider: Provider, recipients: TransactionOutcome['recipients']): void {
+    if (recipients.some(({ kind }) => kind === 'delivered')) provider.succeeded();
+    else if (recipients.some(outcome => outcome.kind === 'failed' && isFinal(outcome.verdict)))
+      provider.refused(this.#message.id);
   }
 
   #tellFailover(to: string): void {
@@ -314,4 +323,8 @@ export class Round {
     this.#route.leave(name, reason);
     return 'unavailable';
   }
+}
+
+function isFinal({ refused, ends }: Verdict): boolean {
+  return refused || ends;
 }

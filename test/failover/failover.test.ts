@@ -263,6 +263,29 @@ describe('a throttle', { concurrency: true }, () => {
       assert.equal(relay.heard('attempt', id).length, 2);
     }));
 
+  test('that one mail meets again and again keeps the provider from no other mail', () =>
+    withRelay(
+      {
+        providers: [
+          {
+            script: {
+              mail: ({ address }) =>
+                address === 'loud@example.com' ? '450 4.7.1 too fast, try again in 1 second' : undefined,
+            },
+          },
+        ],
+      },
+      async relay => {
+        const loud = await relay.send({ from: 'loud@example.com' });
+        await relay.roundEnd(loud);
+        await relay.untilState('first', 'active');
+        await relay.sendMany(20);
+        await relay.until('recipient-delivered', 20);
+        const cooled = relay.heard('provider-state').filter(({ state }) => state === 'cooling');
+        assert.equal(cooled.length, 1);
+      },
+    ));
+
   test('sends mail to the next provider meanwhile', () =>
     withRelay(
       { providers: [{ script: { mail: '454 4.7.0 too many messages, retry after 30 seconds' } }, {}] },

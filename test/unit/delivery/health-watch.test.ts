@@ -48,6 +48,18 @@ function watching(
 }
 
 describe('the health of a provider over time', () => {
+  test('a message cools it down once: answered so again, it is the message that waits', async t => {
+    const { watch, tick } = watching(t);
+    const kinds: string[] = [];
+    const throttle = async (id: string): Promise<void> => {
+      watch.failed(throttled, 'slow down', id);
+      kinds.push(watch.health.kind);
+      await tick(60_000);
+    };
+    for (const id of ['a', 'a', 'b']) await throttle(id);
+    assert.deepEqual(kinds, ['cooling', 'closed', 'cooling']);
+  });
+
   test('three failures in a row open it, a success between starts the count again', t => {
     const { watch, changes } = watching(t);
     watch.failed(lost, 'x');

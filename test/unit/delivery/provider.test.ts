@@ -348,6 +348,24 @@ describe('a provider', { concurrency: true }, () => {
     assert.match((await new Provider(config, deps).probe()) ?? '', /NOOP was not answered/);
   });
 
+  test('held to messagesPerSecond opens no connection for what must wait anyway', async () => {
+    let clock = 0;
+    const { deps, sessions } = surroundings();
+    const slow = { ...config, limits: { ...config.limits, messagesPerSecond: 1 } };
+    const provider = new Provider(slow, { ...deps, now: () => clock });
+    const first = await granted(provider);
+    const waiting = [granted(provider), granted(provider), granted(provider)];
+    await new Promise(resolve => setImmediate(resolve));
+    first.release();
+    assert.equal(sessions.length, 1);
+    for (const grant of waiting) {
+      clock += 1000;
+      (await grant).release();
+    }
+    assert.equal(sessions.length, 1);
+    provider.destroy();
+  });
+
   test('held to messagesPerSecond gives no connection before its time, though one is idle', async () => {
     let clock = 0;
     const { deps } = surroundings();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe as suite, test } from 'node:test';
 import fc from 'fast-check';
-import { type Bucket, full, take } from '../../../relay/delivery/rate.ts';
+import { type Bucket, full, inside, take } from '../../../relay/delivery/rate.ts';
 
 /** Takes whenever allowed for `forMs`; the moments at which a message began. */
 function run(rate: number, forMs: number): number[] {
@@ -21,6 +21,13 @@ suite('take', () => {
     const begun = run(10, 3000);
     assert.equal(begun.filter(moment => moment === 0).length, 10);
     assert.equal(begun.length, 10 + 29);
+  });
+
+  test('what is inside can be taken one after the other, and the wait brings one more', () => {
+    const bucket = take(take(full(10, 0), 0, 10).bucket, 0, 10).bucket;
+    assert.deepEqual(inside(bucket, 0, 10), { whole: 8, waitMs: 100 });
+    assert.deepEqual(inside({ tokens: 0, at: 0 }, 0, 0.5), { whole: 0, waitMs: 2000 });
+    assert.deepEqual(inside({ tokens: 0, at: 0 }, 2000, 0.5), { whole: 1, waitMs: 2000 });
   });
 
   test('a rate below one a second gives one message, then waits', () => {

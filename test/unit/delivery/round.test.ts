@@ -203,6 +203,16 @@ describe('a round', { concurrency: true }, () => {
     );
   });
 
+  test('a refusal of recipients is no success of the provider, mail that it took for one of them is', async () => {
+    const none = await run({ providers: { a: [recipientCodes([550, '5.7.1'])] } });
+    assert.equal(none.health[0]?.lastSuccessAt, undefined);
+    const one = await run({
+      providers: { a: [recipientCodes([250], [550, '5.7.1'])] },
+      message: { recipients: addresses(2) },
+    });
+    assert.notEqual(one.health[0]?.lastSuccessAt, undefined);
+  });
+
   test('refused by every provider: dead; refused by one while the other is down: failed', async () => {
     const no = refusedAt('dot', 554, 'no', '5.6.0');
     assert.equal((await run({ providers: { a: [no], b: [no] } })).last?.kind, 'dead');
