@@ -5,7 +5,7 @@
  * sync per directory, then everyone is told. A body that cannot be moved
  * stays where it is and its owner learns so: nothing is lost for want of room.
  */
-import { mkdir, rename } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import {
   bodyDirectory,
   bodyPath,
@@ -15,6 +15,7 @@ import {
   syncDirectory,
   writeBody,
 } from './body-files.ts';
+import { makeDirectory } from './make-directory.ts';
 import type { MessageId } from './message.ts';
 import { IN_DATABASE, type Place } from './protocol.ts';
 import { troubleOf } from './trouble.ts';
@@ -144,7 +145,7 @@ export class Mover {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       // Somebody removed the whole directory.
-      await mkdir(bodyDirectory(this.#options.directory, move.to), { recursive: true });
+      await makeDirectory(bodyDirectory(this.#options.directory, move.to));
       await writeBody(target, move.chunks(), this.#options.step);
     }
   }

@@ -4,8 +4,9 @@
  * and on disk under its name or not there, so an interrupted export is simply
  * run again; an import says which files it took.
  */
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { makeDirectory } from '../../spool/make-directory.ts';
 import { isMessageId } from '../filter.ts';
 import { frame, readFrames } from '../frames.ts';
 import type { AdminClient, Selection } from './client.ts';
@@ -22,7 +23,7 @@ export async function exportTo(
 ): Promise<readonly string[]> {
   const ids: string[] = [];
   const shown = progress('exporting', terminal);
-  await mkdir(directory, { recursive: true, mode: 0o700 }).catch((error: Error) => {
+  await makeDirectory(directory, 0o700).catch((error: Error) => {
     throw new CommandError(failure, `${directory} cannot be made: ${error.message}`, error);
   });
   try {

@@ -614,6 +614,27 @@ describe('queue export and import', () => {
     assert.equal(code, 1);
     assert.match(stderr, /below cannot be made: ENOTDIR/);
   });
+
+  // `mkdir` of Node.js, recursive, asks such a file system for ever.
+  test('an export to a file system that makes no directories says so and ends', async t => {
+    if (process.platform !== 'linux') return t.skip('/proc is of Linux alone');
+    for (const to of ['/proc/nowhere', '/proc/nowhere/below']) {
+      const { code, stdout, stderr } = await asking('queue', 'export', to);
+      assert.deepEqual({ code, stdout }, { code: 1, stdout: '' });
+      assert.equal(
+        stderr,
+        `${to} cannot be made: ENOENT: no such file or directory, mkdir '/proc/nowhere'; /proc is there, and takes no directory\n`,
+      );
+    }
+  });
+
+  test('an export into directories that are not there makes them for nobody else to read', async () => {
+    const to = join(directory, 'not', 'there', 'yet');
+    assert.equal((await asking('queue', 'export', to)).code, 0);
+    for (const made of [to, join(to, '..'), join(to, '..', '..')]) {
+      assert.equal((await stat(made)).mode & 0o777, 0o700);
+    }
+  });
 });
 
 describe('convert', () => {
