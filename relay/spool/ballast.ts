@@ -12,6 +12,7 @@ const ROOM_FACTOR = 4;
 
 export class Ballast {
   readonly #path: string;
+  readonly #temporary: string;
   readonly #directory: string;
   readonly #bytes: number;
   #present = false;
@@ -19,6 +20,7 @@ export class Ballast {
   constructor(directory: string, bytes: number) {
     this.#directory = directory;
     this.#path = join(directory, 'ballast');
+    this.#temporary = `${this.#path}.tmp`;
     this.#bytes = bytes;
   }
 
@@ -36,12 +38,12 @@ export class Ballast {
       this.#present = true;
     } catch {
       // Without it a full disk is met a little earlier; nothing else changes.
-      rmSync(`${this.#path}.tmp`, { force: true });
+      remove(this.#temporary);
     }
   }
 
   #write(): void {
-    const file = openSync(`${this.#path}.tmp`, 'w', 0o600);
+    const file = openSync(this.#temporary, 'w', 0o600);
     try {
       // Random, for a file system that compresses would keep zeros in no room at all.
       const block = randomFillSync(Buffer.allocUnsafe(64 * 1024));
@@ -52,16 +54,20 @@ export class Ballast {
     } finally {
       closeSync(file);
     }
-    renameSync(`${this.#path}.tmp`, this.#path);
+    renameSync(this.#temporary, this.#path);
   }
 
   /** Gives the room up; never throws. */
   release(): void {
     this.#present = false;
-    try {
-      rmSync(this.#path, { force: true });
-    } catch {
-      // Nothing more can be done for room.
-    }
+    remove(this.#path);
+  }
+}
+
+function remove(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // Nothing more can be done for room.
   }
 }

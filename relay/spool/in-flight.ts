@@ -118,8 +118,9 @@ export class InFlightNotes {
   }
 
   close(): void {
-    if (this.#file !== undefined) closeSync(this.#file);
+    const file = this.#file;
     this.#file = undefined;
+    if (file !== undefined) this.#attempt(() => closeSync(file));
   }
 
   #read(file: number): void {

@@ -94,8 +94,13 @@ export class Ownership {
   /** Never throws: the lock goes with the database whatever becomes of the file. */
   release(): void {
     clearInterval(this.#timer);
-    if (this.#mine !== undefined) rmSync(this.#path, { force: true });
+    if (this.#mine === undefined) return;
     this.#mine = undefined;
+    try {
+      rmSync(this.#path, { force: true });
+    } catch {
+      // It stays as after a crash, and the next start checks the database.
+    }
   }
 
   async #watch(last: Owner): Promise<void> {

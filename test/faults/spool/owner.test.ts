@@ -1,6 +1,6 @@
 /** One owner at a time, with real processes. */
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
@@ -49,6 +49,15 @@ describe('ownership of a directory', () => {
     assert.deepEqual(await spool.list({}), []);
     await spool.close();
     await (await openSpool(options)).close();
+  });
+
+  test('the directory is given up also where the file that says so cannot be removed', async t => {
+    const directory = await place(t);
+    const ownership = new Ownership({ directory, now: Date.now });
+    await ownership.take();
+    await rm(join(directory, 'owner.json'));
+    await mkdir(join(directory, 'owner.json'));
+    ownership.release();
   });
 
   test('over a network file system an owner on another host is believed while its heartbeat goes on', async t => {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { statfs } from 'node:fs/promises';
+import { mkdir, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { Disk, reserveBytes, volumeOf } from '../../../relay/spool/disk.ts';
 import type { RelayEvent } from '../../../relay/telemetry/events.ts';
-import { scene } from './fixture.ts';
+import { put, scene, text } from './fixture.ts';
 
 const MB = 1024 * 1024;
 const GB = 1024 * MB;
@@ -97,4 +98,15 @@ test('a volume has the size that df shows: what only root may use is not part of
   assert.ok(freeBytes > 0 && freeBytes < totalBytes && totalBytes <= blocks * bsize);
   // Others write to it meanwhile.
   assert.ok(Math.abs(totalBytes - (blocks - bfree + bavail) * bsize) < 2 ** 30);
+});
+
+test('a ballast that can be neither laid in nor tidied away stops nobody', async t => {
+  const { directory, open } = await scene(t);
+  // Where its first bytes would go.
+  await mkdir(join(directory, 'ballast.tmp'), { recursive: true });
+  const spool = await open();
+  for (let size = 1; size <= 5; size++) await put(spool, text(size));
+  assert.equal(spool.counts().active.messages, 5);
+  assert.equal(spool.failure(), undefined);
+  await spool.close();
 });
