@@ -1,7 +1,7 @@
 /** Opens the spool: the store's thread, the watch over the volume, and what users see of both. */
 import { resolve } from 'node:path';
 import { Channel } from './channel.ts';
-import { Disk, volumeOf } from './disk.ts';
+import { Disk, type Volume, volumeOf } from './disk.ts';
 import { openInFlight } from './in-flight.ts';
 import { makeDurable } from './make-directory.ts';
 import type { MessageId } from './message.ts';
@@ -9,6 +9,7 @@ import { type Counters, DEAD } from './protocol.ts';
 import { checkSettings, type OpenSpool, type SpoolOptions } from './settings.ts';
 import { SpoolError } from './spool.ts';
 import { SqliteSpool } from './sqlite-spool.ts';
+import { describe, refusalKind } from './trouble.ts';
 
 export type { OpenSpool, SpoolOptions, SpoolSettings } from './settings.ts';
 
@@ -25,8 +26,7 @@ function workerUrl(): URL {
  */
 export async function openSpool(options: SpoolOptions): Promise<OpenSpool> {
   checkSettings(options);
-  await makeDurable(resolve(options.directory));
-  const volume = await volumeOf(options.directory);
+  const volume = await volumeBelow(options.directory);
   const disk = new Disk({
     look: () => volumeOf(options.directory),
     maxMessageBytes: options.maxMessageBytes,
@@ -57,6 +57,16 @@ export async function openSpool(options: SpoolOptions): Promise<OpenSpool> {
   for (const event of ready.events) options.emit(event);
   await disk.start();
   return spool;
+}
+
+/** Makes the directory and asks how large its volume is. */
+async function volumeBelow(directory: string): Promise<Volume> {
+  try {
+    await makeDurable(resolve(directory));
+    return await volumeOf(directory);
+  } catch (error) {
+    throw new SpoolError(refusalKind(error), describe(error), error);
+  }
 }
 
 /** Whether that message is still to be sent; while the store cannot say, it may be. */

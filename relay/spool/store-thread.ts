@@ -14,7 +14,7 @@ import { Rows } from './rows.ts';
 import { ballastBytes, checkDatabase, openDatabase } from './schema.ts';
 import { Store } from './store.ts';
 import { transferable } from './transit.ts';
-import { describe, Refusal, troubleOf } from './trouble.ts';
+import { describe, Refusal, refusalKind, troubleOf } from './trouble.ts';
 
 /** After an unclean end, files up to this size are checked whole before use: a quarter of a second. */
 const CHECK_UP_TO_BYTES = 256 * 1024 * 1024;
@@ -71,17 +71,6 @@ async function withRoom<T>(options: StoreOptions, work: () => T | Promise<T>): P
     if (troubleOf(error) !== 'full') throw error;
     new Ballast(options.directory, ballastBytes(options.volumeBytes)).release();
     return await work();
-  }
-}
-
-function refusalKind(error: unknown): Refusal['kind'] {
-  switch (troubleOf(error)) {
-    case 'full':
-      return 'disk-full';
-    case 'corrupt':
-      return 'corrupt';
-    default:
-      return 'io';
   }
 }
 

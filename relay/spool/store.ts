@@ -156,7 +156,8 @@ export class Store {
       }
       this.#parts.database.close();
     } catch (error) {
-      this.#batch.fail(`closing the queue database failed: ${describe(error)}`);
+      // All that was answered is in the log, which the next start reads; that start should be expected to fail, too.
+      this.#loseTrust(error);
     }
     this.#reportNow(true);
   }

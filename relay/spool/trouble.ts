@@ -53,6 +53,18 @@ export class Refusal extends Error {
   }
 }
 
+/** As what an error keeps a store from being opened. */
+export function refusalKind(error: unknown): SpoolErrorKind {
+  switch (troubleOf(error)) {
+    case 'full':
+      return 'disk-full';
+    case 'corrupt':
+      return 'corrupt';
+    default:
+      return 'io';
+  }
+}
+
 /** The error in one line, for people. */
 export function describe(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
