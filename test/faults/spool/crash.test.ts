@@ -4,48 +4,13 @@
  * message in exactly one place, whole, in the state named here.
  */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, type TestContext, test } from 'node:test';
-import type { MessageId, Recipient } from '../../../relay/spool/message.ts';
-import { type OpenSpool, openSpool } from '../../../relay/spool/open.ts';
-import type { RelayEvent } from '../../../relay/telemetry/events.ts';
-import { bodyOf, namesIn, over, pending, text } from '../../unit/spool/fixture.ts';
+import { describe, test } from 'node:test';
+import type { Recipient } from '../../../relay/spool/message.ts';
+import { over, pending } from '../../unit/spool/fixture.ts';
 import { run } from './process.ts';
-
-async function place(t: TestContext): Promise<string> {
-  const root = await mkdtemp(join(tmpdir(), 'spool-crash-'));
-  t.after(() => rm(root, { recursive: true }));
-  return root;
-}
-
-async function reopen(
-  t: TestContext,
-  directory: string,
-): Promise<{ spool: OpenSpool; events: RelayEvent[] }> {
-  const events: RelayEvent[] = [];
-  const spool = await openSpool({
-    directory,
-    maxMessageBytes: 50_000_000,
-    reserveBytes: 0,
-    retention: { ageMs: 1, maxMessages: 1, maxBytes: 1 },
-    now: Date.now,
-    emit: event => events.push(event),
-  });
-  t.after(() => spool.close());
-  return { spool, events };
-}
-
-/** Every message in exactly one place, nothing beside. */
-async function assertOrder(spool: OpenSpool, directory: string): Promise<void> {
-  const messages = await spool.list({});
-  const files = (state: string) => messages.filter(m => m.state === state).map(m => `${m.id}.eml`);
-  assert.deepEqual(await namesIn(directory, 'failed'), files('failed'));
-  assert.deepEqual(await namesIn(directory, 'dead'), files('dead'));
-  assert.deepEqual(await namesIn(directory, 'quarantine'), []);
-  for (const message of messages) assert.deepEqual(await bodyOf(spool, message.id), text(message.size));
-}
+import { Promises } from './promises.ts';
+import { assertOrder, place, reopen } from './restart.ts';
 
 /** what, step, states of all messages afterwards. */
 const CASES: readonly [what: string, step: string, after: readonly string[]][] = [
@@ -133,48 +98,22 @@ describe('a crash right after a step', { concurrency: 2 }, () => {
   });
 });
 
-/** What the killed processes said was promised. */
-interface Promised {
-  readonly kept: Map<string, number>;
-  readonly failed: Set<string>;
-  readonly settled: Set<string>;
-}
-
-function note(promised: Promised, lines: readonly string[]): void {
-  for (const line of lines) {
-    const [word = '', id = '', rest = ''] = line.split(' ');
-    if (word === 'kept') promised.kept.set(id, Number(rest));
-    if (word === 'failed') promised.failed.add(id);
-    if (word === 'giving') promised.settled.add(rest);
-  }
-}
-
-async function assertPromises(promised: Promised, spool: OpenSpool): Promise<void> {
-  const found = new Map((await spool.list({})).map(message => [message.id as string, message]));
-  for (const [id, size] of promised.kept) {
-    if (promised.settled.has(id)) continue;
-    assert.ok(found.has(id), `acknowledged ${id} is gone`);
-    assert.deepEqual(await bodyOf(spool, id as MessageId), text(size));
-    if (promised.failed.has(id)) assert.equal(found.get(id)?.state, 'failed');
-  }
-}
-
 describe('kill -9 under load', () => {
   test('twenty times in a row loses no acknowledged message and no byte', async t => {
     const directory = join(await place(t), 'emails');
-    const promised: Promised = { kept: new Map(), failed: new Set(), settled: new Set() };
+    const promises = new Promises();
     for (let round = 0; round < 20; round++) {
       const child = run({ directory, what: 'flood' });
       // Different depths of the flood, by what it has done and not by time.
       await child.saidLines(2 + ((round * 37) % 150));
       child.process.kill('SIGKILL');
       assert.equal(await child.ended, 'SIGKILL');
-      note(promised, child.lines);
+      promises.hear(child.lines);
     }
     const { spool, events } = await reopen(t, directory);
-    await assertPromises(promised, spool);
+    await promises.check(spool);
     await assertOrder(spool, directory);
     assert.ok(!events.some(event => event.event === 'spool-quarantined'));
-    t.diagnostic(`${promised.kept.size} acknowledged in 20 runs, ${promised.settled.size} of them settled`);
+    t.diagnostic(`20 runs: ${promises}`);
   });
 });

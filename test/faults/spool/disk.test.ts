@@ -1,19 +1,19 @@
 /**
- * Errors of the disk at the system calls (strace injects them) and a volume
- * that is really full (a small tmpfs). Skipped, and counted as skipped, where
- * strace or mounting is not to be had.
+ * A log that cannot be written or synced (strace injects the errors) and a
+ * volume that is really full (a small tmpfs). Skipped, and counted as skipped,
+ * where strace or mounting is not to be had. Every other call: failing-calls.test.ts.
  */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import type { MessageId } from '../../../relay/spool/message.ts';
 import { type OpenSpool, openSpool } from '../../../relay/spool/open.ts';
 import type { RelayEvent } from '../../../relay/telemetry/events.ts';
-import { bodyOf, fail, namesIn, over, pending, put, START, text } from '../../unit/spool/fixture.ts';
+import { bodyOf, fail, over, pending, put, START, text } from '../../unit/spool/fixture.ts';
+import { type Fault, failing, failures, straceMissing } from '../injection.ts';
 import { run } from './process.ts';
 
 async function place(t: TestContext): Promise<string> {
@@ -43,8 +43,6 @@ async function open(directory: string, events: RelayEvent[] = []): Promise<OpenS
   return spool;
 }
 
-const strace = spawnSync('strace', ['-V']).status === 0;
-
 /** Every message that was acknowledged is there after a restart. */
 async function assertKept(directory: string, lines: readonly string[]): Promise<number> {
   const spool = await open(directory);
@@ -59,49 +57,25 @@ async function assertKept(directory: string, lines: readonly string[]): Promise<
   }
 }
 
-describe('an error of the disk', { skip: strace ? false : 'strace is not installed' }, () => {
-  const cases: readonly [title: string, file: string, inject: string, kind: string, lasting: boolean][] = [
-    [
-      'fsync of the log fails: refused, and never trusted again',
-      'queue.db-wal',
-      'fdatasync,fsync:error=EIO:when=4+',
-      'io',
-      true,
-    ],
-    [
-      'one fsync of the log fails: not retried',
-      'queue.db-wal',
-      'fdatasync,fsync:error=EIO:when=4',
-      'io',
-      true,
-    ],
-    ['a write to the log fails', 'queue.db-wal', 'pwrite64:error=EIO:when=200+', 'io', true],
+describe('a log that fails', { skip: straceMissing }, () => {
+  const cases: readonly [title: string, fault: Fault, kind: string, lasting: boolean][] = [
+    ['fsync fails: refused, and never trusted again', { call: 'fsync', when: '4+' }, 'io', true],
+    ['one fsync fails: not retried', { call: 'fsync', when: '4' }, 'io', true],
+    ['a write fails: likewise', { call: 'pwrite64', when: '200+' }, 'io', true],
     [
       'the disk is full once: refused, then taken again',
-      'queue.db-wal',
-      'pwrite64:error=ENOSPC:when=200',
+      { call: 'pwrite64', error: 'ENOSPC', when: '200' },
       'disk-full',
       false,
     ],
   ];
-  for (const [title, file, inject, kind, lasting] of cases) {
+  for (const [title, fault, kind, lasting] of cases) {
     test(title, async t => {
-      const directory = join(await place(t), 'emails');
-      const child = run({
-        directory,
-        what: 'fill',
-        under: [
-          'strace',
-          '-f',
-          '-qq',
-          '-o',
-          '/dev/null',
-          '-P',
-          join(directory, file),
-          '-e',
-          `inject=${inject}`,
-        ],
-      });
+      const root = await place(t);
+      const directory = join(root, 'emails');
+      const trace = join(root, 'trace');
+      const paths = [join(directory, 'queue.db-wal')];
+      const child = run({ directory, what: 'fill', under: failing({ ...fault, paths }, trace) });
       await child.ended;
       const refused = child.lines.filter(line => line.startsWith('refused'));
       assert.match(refused[0] ?? '', new RegExp(`^refused ${kind} `), child.lines.slice(-5).join('\n'));
@@ -109,93 +83,9 @@ describe('an error of the disk', { skip: strace ? false : 'strace is not install
       assert.equal(child.lines.includes('failure none'), !lasting);
       const told = child.lines.some(line => line.includes('"spool-failed"'));
       assert.equal(told, lasting);
+      assert.ok((await failures(trace)) > 0);
       const kept = await assertKept(directory, child.lines);
       assert.ok(kept > 0);
-    });
-  }
-
-  const syncs: readonly [title: string, only: readonly string[]][] = [
-    ['fsync of a body file fails', []],
-    ['fsync of the directory of body files fails', ['failed']],
-  ];
-  for (const [title, only] of syncs) {
-    test(`${title}: the message stays whole in the database and nothing is trusted`, async t => {
-      const root = await place(t);
-      const directory = join(root, 'emails');
-      const go = join(root, 'go');
-      const child = run({ directory, what: 'failed', arm: join(root, 'arm'), wait: go });
-      await child.said('prepared');
-      const paths = only.flatMap(name => ['-P', join(directory, name)]);
-      const options = [
-        '-f',
-        '-o',
-        '/dev/null',
-        ...paths,
-        '-e',
-        'inject=fsync:error=EIO',
-        '-p',
-        `${child.process.pid}`,
-      ];
-      const tracer = spawn('strace', options, { stdio: ['ignore', 'ignore', 'pipe'] });
-      const traced = once(tracer, 'exit');
-      // "Process 1 attached with 12 threads"
-      await once(tracer.stderr, 'data');
-      await writeFile(go, '');
-      await child.said('event {"event":"spool-failed"');
-      // Who settles is told: a stop would wait for it for ever.
-      assert.match((await child.said('refused')) ?? '', /^refused io /);
-      const [code] = await Promise.all([child.ended, traced]);
-      assert.equal(code, 3);
-      const spool = await open(directory);
-      const [message] = await spool.list({});
-      assert.equal(message?.state, 'active');
-      assert.deepEqual(await namesIn(directory, 'failed'), []);
-    });
-  }
-});
-
-/** What a flood said that it was promised, by id: bytes of what must be there. */
-function promised(lines: readonly string[]): Map<string, number> {
-  const found = new Map<string, number>();
-  for (const line of lines) {
-    const [what, ...words] = line.split(' ');
-    if (what === 'kept') found.set(words[0] ?? '', Number(words[1]));
-    if (what === 'giving') found.delete(words[1] ?? '');
-  }
-  return found;
-}
-
-describe('a system call that fails now and then under load', {
-  skip: strace ? false : 'strace is not installed',
-}, () => {
-  for (const call of ['openat', 'close', 'read', 'pread64', 'pwrite64', 'fsync', 'rename']) {
-    test(`${call}: nothing that was acknowledged is lost`, async t => {
-      const root = await place(t);
-      const directory = join(root, 'emails');
-      const trace = join(root, 'trace');
-      const child = run({ directory, what: 'flood' });
-      await child.saidLines(40);
-      const options = ['-f', '-o', trace, '-e', `trace=${call}`];
-      const inject = `inject=${call}:error=EIO:when=5+11`;
-      const tracer = spawn('strace', [...options, '-e', inject, '-p', `${child.process.pid}`], {
-        stdio: ['ignore', 'ignore', 'pipe'],
-      });
-      const traced = once(tracer, 'exit');
-      // "Process 1 attached with 12 threads"; what it says later must not stop it.
-      await once(tracer.stderr, 'data');
-      tracer.stderr.resume();
-      const enough = child.saidLines(child.lines.length + 300);
-      const deadline = new Promise(resolve => setTimeout(resolve, 6000));
-      await Promise.race([enough, child.ended, deadline]);
-      child.process.kill('SIGKILL');
-      await Promise.all([child.ended, traced]);
-      const spool = await open(directory);
-      const wanted = promised(child.lines);
-      assert.ok(wanted.size > 10, `${wanted.size} promised`);
-      for (const [id, size] of wanted) assert.deepEqual(await bodyOf(spool, id as MessageId), text(size), id);
-      const failed = (await readFile(trace, 'utf8')).split('(INJECTED)').length - 1;
-      assert.ok(failed > 0, `no ${call} failed`);
-      t.diagnostic(`${failed} failed calls, ${wanted.size} messages promised`);
     });
   }
 });
