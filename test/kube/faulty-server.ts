@@ -1,6 +1,6 @@
 /**
  * A small API server that misbehaves on command: serves LIST (paged) and WATCH of config maps over HTTPS from a
- * truth that the test changes, and spoils the next requests as scripted.
+ * truth that the test changes, anything else from an object store, and spoils the next requests as scripted.
  */
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -9,10 +9,13 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Connection, TokenSource } from '../../operator/kube/identity.ts';
 import type { KubeObject } from '../../operator/kube/object.ts';
 import { defineResource } from '../../operator/kube/resource.ts';
-import { makeAuthority, signCertificate } from '../cluster/kubeconfig.ts';
+import { makeAuthority, signCertificate, writeKubeconfig } from '../cluster/kubeconfig.ts';
+import type { ObjectStore } from './object-store.ts';
 
 export type ConfigMap = KubeObject & { data?: Record<string, string> };
 export const configMaps = defineResource<ConfigMap>({
@@ -23,16 +26,20 @@ export const configMaps = defineResource<ConfigMap>({
 });
 
 export type Fault =
-  /** The socket is reset instead of an answer. */
-  | { kind: 'reset' }
+  /** The socket is reset instead of an answer; `done`: what was asked for has been done. */
+  | { kind: 'reset'; done?: boolean }
   /** An error Status. */
   | { kind: 'status'; code: number; reason?: string; retryAfter?: number }
   /** 200, but a page for people. */
   | { kind: 'html' }
   /** The answer comes late. */
   | { kind: 'slow'; ms: number }
-  /** No answer at all. */
-  | { kind: 'mute' }
+  /** No answer at all; `done`: what was asked for has been done. */
+  | { kind: 'mute'; done?: boolean }
+  /** It is done, and half of the answer's JSON comes: then a reset, or the end as a proxy makes it that lost the rest. */
+  | { kind: 'half-answer'; reset: boolean }
+  /** It is done, and answered, when the test says so, whether anybody waits for it or not. */
+  | { kind: 'late'; until: Promise<void> }
   /** A watch: half an event, then the end of the stream (in order) or a reset. */
   | { kind: 'half-line'; reset: boolean }
   /** A watch: a line that is no JSON. */
@@ -47,12 +54,35 @@ export type Fault =
   | { kind: 'ends-at-once' };
 
 type RequestKind = 'list' | 'watch' | 'other';
+/** `hanging`: how many requests were left without an answer when this one came. */
+interface Received {
+  kind: RequestKind;
+  at: number;
+  method: string;
+  url: URL;
+  token: string | undefined;
+  hanging: number;
+}
+interface Call {
+  kind: RequestKind;
+  url: URL;
+  request: IncomingMessage;
+  body: string;
+}
 type Change = { type: string; object: ConfigMap };
 type Watcher = { response: ServerResponse; resetAfter: number; swallow: boolean };
 
 export class FaultyServer {
   readonly truth = new Map<string, ConfigMap>();
-  readonly requests: { kind: RequestKind; at: number; url: URL; token: string | undefined }[] = [];
+  readonly requests: Received[] = [];
+  /** What single objects are read from and written to; where it is undefined every such request is answered with x. */
+  objects: ObjectStore | undefined;
+  /** Requests of which it says so hang without an answer. */
+  stuck: ((request: IncomingMessage) => boolean) | undefined;
+  /** Requests without an answer whose senders still wait. */
+  hanging = 0;
+  /** Connections so far. */
+  accepted = 0;
   /** When set, any other bearer token gets 401. */
   token: string | undefined;
   readonly connection: Connection;
@@ -70,8 +100,11 @@ export class FaultyServer {
     this.#directory = directory;
     this.connection = connection;
     // A TLS socket cannot send a reset; the TCP socket under it can.
-    server.on('connection', (socket: Socket) => this.#sockets.set(socket.remotePort ?? 0, socket));
-    server.on('request', (request, response) => this.#serve(request, response));
+    server.on('connection', (socket: Socket) => {
+      this.accepted++;
+      this.#sockets.set(socket.remotePort ?? 0, socket);
+    });
+    server.on('request', (request, response) => void this.#serve(request, response));
   }
 
   static async start(token?: TokenSource): Promise<FaultyServer> {
@@ -94,6 +127,14 @@ export class FaultyServer {
     this.#server.close();
     this.#server.closeAllConnections();
     await rm(this.#directory, { recursive: true, force: true });
+  }
+
+  /** A kubeconfig for this server, as long as it runs. */
+  async kubeconfig(): Promise<string> {
+    const file = join(this.#directory, 'kubeconfig');
+    const [url, authority] = [this.connection.server, join(this.#directory, 'ca.crt')];
+    await writeKubeconfig(file, { url, authority, credential: { token: 'a' } });
+    return file;
   }
 
   /** Spoils the next requests of a kind, one each, in this order. */
@@ -168,26 +209,60 @@ export class FaultyServer {
     if (--watcher.resetAfter === 0) this.#reset(watcher.response);
   }
 
-  #serve(request: IncomingMessage, response: ServerResponse): void {
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'https://faulty');
     const kind = kindOf(request, url);
     const token = request.headers.authorization?.replace('Bearer ', '');
-    this.requests.push({ kind, at: performance.now(), url, token });
-    request.resume();
+    const { method = '' } = request;
+    this.requests.push({ kind, at: performance.now(), method, url, token, hanging: this.hanging });
+    // Who breaks off inside his request gets no answer.
+    const body = await text(request).catch(() => undefined);
+    if (body === undefined) return;
     if (this.token !== undefined && token !== this.token) {
       status(response, { code: 401, reason: 'Unauthorized' });
       return;
     }
-    const fault = this.#faults[kind].shift();
-    if (fault?.kind === 'slow') setTimeout(() => this.#answer(kind, url, response), fault.ms);
-    else if (fault) this.#spoil(fault, url, response);
-    else this.#answer(kind, url, response);
+    const call: Call = { kind, url, request, body };
+    if (this.stuck?.(request)) this.#hang(response);
+    else await this.#spoilOrAnswer(this.#faults[kind].shift(), call, response);
   }
 
-  #answer(kind: RequestKind, url: URL, response: ServerResponse): void {
-    if (kind === 'list') this.#list(url, response);
-    else if (kind === 'watch') this.#watch(url, response, {});
-    else json(response, 200, { kind: 'ConfigMap', metadata: { name: 'x', resourceVersion: '1' } });
+  async #spoilOrAnswer(fault: Fault | undefined, call: Call, response: ServerResponse): Promise<void> {
+    if (fault?.kind === 'slow') await delay(fault.ms);
+    if (fault?.kind === 'late') await this.#hangUntil(fault.until, response);
+    if (!fault || fault.kind === 'slow' || fault.kind === 'late') this.#answer(call, response);
+    else this.#spoil(fault, call, response);
+  }
+
+  #hang(response: ServerResponse): void {
+    this.hanging++;
+    response.once('close', () => this.hanging--);
+  }
+
+  async #hangUntil(end: Promise<void>, response: ServerResponse): Promise<void> {
+    this.#hang(response);
+    await end;
+  }
+
+  #answer(call: Call, response: ServerResponse): void {
+    if (call.kind === 'list') this.#list(call.url, response);
+    else if (call.kind === 'watch') this.#watch(call.url, response, {});
+    else {
+      const { code, body } = this.#carryOut(call);
+      json(response, code, body);
+    }
+  }
+
+  #carryOut({ request, url, body }: Call): { code: number; body: object } {
+    if (!this.objects) {
+      return { code: 200, body: { kind: 'ConfigMap', metadata: { name: 'x', resourceVersion: '1' } } };
+    }
+    return this.objects.answer({
+      method: request.method ?? '',
+      path: url.pathname,
+      contentType: request.headers['content-type'],
+      body: body === '' ? undefined : JSON.parse(body),
+    });
   }
 
   #list(url: URL, response: ServerResponse): void {
@@ -224,11 +299,25 @@ export class FaultyServer {
     return `${JSON.stringify({ type: 'BOOKMARK', object: { kind: 'ConfigMap', metadata } })}\n`;
   }
 
-  #spoil(fault: Fault, url: URL, response: ServerResponse): void {
+  #spoil(fault: Fault, call: Call, response: ServerResponse): void {
+    const { url } = call;
     switch (fault.kind) {
       case 'reset':
+        if (fault.done) this.#carryOut(call);
         this.#reset(response);
         return;
+      case 'mute':
+        if (fault.done) this.#carryOut(call);
+        this.#hang(response);
+        return;
+      case 'half-answer': {
+        const answer = JSON.stringify(this.#carryOut(call).body);
+        response.writeHead(200, { 'content-type': 'application/json' });
+        response.write(answer.slice(0, answer.length / 2), () =>
+          fault.reset ? this.#reset(response) : response.end(),
+        );
+        return;
+      }
       case 'status':
         status(response, fault);
         return;
@@ -258,7 +347,7 @@ export class FaultyServer {
         response.writeHead(200).end();
         return;
       default:
-      // mute: no answer.
+        throw new Error(`${fault.kind} spoils nothing`);
     }
   }
 }
