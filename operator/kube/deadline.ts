@@ -15,8 +15,12 @@ export class Deadline {
   readonly #timeoutMs: number;
   readonly #endsAt: number;
   readonly #controller = new AbortController();
+  readonly #over = Promise.withResolvers<never>();
   readonly #cancelTimer: () => void;
-  readonly #onAbort = () => this.#controller.abort();
+  readonly #onAbort = () => {
+    this.#over.reject(this.#reason());
+    this.#controller.abort();
+  };
 
   constructor(clock: Clock, timeoutMs: number, request: Deadlined) {
     request.signal?.throwIfAborted();
@@ -26,6 +30,8 @@ export class Deadline {
     this.#endsAt = clock.now() + timeoutMs;
     this.#cancelTimer = clock.after(timeoutMs, this.#onAbort);
     request.signal?.addEventListener('abort', this.#onAbort);
+    // It may come when nothing is raced with it, between two tries.
+    this.#over.promise.catch(() => {});
   }
 
   get signal(): AbortSignal {
@@ -36,12 +42,24 @@ export class Deadline {
     return this.#endsAt - this.#clock.now();
   }
 
+  /**
+   * What `work` comes to, or the end of the call if that is sooner, which `work` is told by the signal but may be
+   * slow to notice: undici notices nothing while it shakes hands. Throws the caller's reason, or ConnectionError
+   * `timeout`.
+   */
+  race<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.#over.promise]);
+  }
+
   /** Throws the caller's reason, or ConnectionError `timeout`. */
   throwIfOver(): void {
-    this.#request.signal?.throwIfAborted();
-    if (!this.signal.aborted) return;
-    const { method, path } = this.#request;
-    throw new ConnectionError(
+    if (this.signal.aborted) throw this.#reason();
+  }
+
+  #reason(): unknown {
+    const { method, path, signal } = this.#request;
+    if (signal?.aborted) return signal.reason;
+    return new ConnectionError(
       'timeout',
       `API server: no answer to ${method} ${path} in ${this.#timeoutMs} ms`,
     );

@@ -9,6 +9,7 @@ import { ConnectionError } from './api-error.ts';
 import { toConnectionError } from './connection-fault.ts';
 import type { Connection, TlsSettings } from './identity.ts';
 import type { ApiRequest, ByteStream } from './transport.ts';
+import { Turns } from './turns.ts';
 
 /** The API server closes an idle connection after 90 s; ours go before it. */
 const idleConnectionMs = 60_000;
@@ -25,6 +26,7 @@ export interface ExchangeOptions {
 export class Exchange {
   readonly #options: ExchangeOptions;
   readonly #prefix: string;
+  readonly #turns: Turns;
   #calls: Pool;
   #streams: Pool;
   #tls: TlsSettings;
@@ -32,6 +34,7 @@ export class Exchange {
   constructor(options: ExchangeOptions) {
     this.#options = options;
     this.#prefix = new URL(options.connection.server).pathname.replace(/\/$/, '');
+    this.#turns = new Turns(options.maxConnections);
     this.#tls = options.connection.tls;
     this.#calls = this.#pool(options.maxConnections);
     this.#streams = this.#pool(null);
@@ -39,12 +42,9 @@ export class Exchange {
 
   /** The whole answer, whatever its code. Throws ConnectionError. */
   async call(request: ApiRequest, signal: AbortSignal): Promise<Answer> {
-    const { response, body } = await this.#send(this.#calls, request, signal);
-    try {
-      return { statusCode: response.statusCode, headers: response.headers, text: await body.text() };
-    } catch (error) {
-      throw toConnectionError(error);
-    }
+    const answer = await this.#turns.run(() => this.#answer(request, signal), signal);
+    if (answer) return answer;
+    throw new ConnectionError('closed', 'API server: call given up while it waited for a connection');
   }
 
   /** A successful answer's open body. Throws ApiError or ConnectionError. */
@@ -69,6 +69,15 @@ export class Exchange {
 
   async close(): Promise<void> {
     await Promise.all([this.#calls.destroy(), this.#streams.destroy()]);
+  }
+
+  async #answer(request: ApiRequest, signal: AbortSignal): Promise<Answer> {
+    const { response, body } = await this.#send(this.#calls, request, signal);
+    try {
+      return { statusCode: response.statusCode, headers: response.headers, text: await body.text() };
+    } catch (error) {
+      throw toConnectionError(error);
+    }
   }
 
   async #send(pool: Pool, request: ApiRequest, signal: AbortSignal) {

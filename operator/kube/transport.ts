@@ -108,7 +108,7 @@ class HttpTransport implements Transport {
     const deadline = this.#deadline(request);
     try {
       return await this.#repeat(request, deadline, async answered => {
-        const answer = await this.#exchange.call(request, deadline.signal);
+        const answer = await deadline.race(this.#exchange.call(request, deadline.signal));
         answered(answer.statusCode);
         return readAnswer<T>(answer);
       });
@@ -121,7 +121,7 @@ class HttpTransport implements Transport {
     const deadline = this.#deadline(request);
     try {
       return await this.#repeat({ ...request, retries: 0 }, deadline, () =>
-        this.#exchange.open(request, deadline.signal),
+        deadline.race(this.#exchange.open(request, deadline.signal)),
       );
     } finally {
       // Only the deadline ends with the headers: the caller's signal would need its listener to end the stream,

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { ApiError, ConnectionError } from '../../operator/kube/api-error.ts';
 import { guardWrites } from '../../operator/kube/guard-writes.ts';
@@ -10,6 +12,7 @@ import {
   type Transport,
 } from '../../operator/kube/transport.ts';
 import { type Fault, FaultyServer } from './faulty-server.ts';
+import { waitUntil } from './wait-until.ts';
 
 const get: ApiRequest = {
   method: 'GET',
@@ -150,6 +153,51 @@ describe('the transport on a faulty server', () => {
     const slow = transport.request(get);
     await assert.rejects(transport.request({ ...get, timeoutMs: 50 }), { kind: 'timeout' });
     await slow;
+  });
+
+  test('ends a call that waits for a connection at its deadline, and it costs no connection then', async () => {
+    const transport = createTransport({
+      connection: server.connection,
+      userAgent: 'test/1',
+      maxConnections: 1,
+      onRequest: report => reports.push(report),
+    });
+    transports.push(transport);
+    server.script('other', { kind: 'mute' });
+    let over = false;
+    const caller = new AbortController();
+    const hung = transport.request({ ...get, signal: caller.signal }).catch(() => {
+      over = true;
+    });
+    await waitUntil('the connection hangs', () => server.hanging === 1);
+    const waiting = Array.from({ length: 20 }, () => transport.request({ ...get, timeoutMs: 50 }));
+    for (const call of waiting) await assert.rejects(call, { name: 'ConnectionError', kind: 'timeout' });
+    assert.equal(over, false, 'none of them waited for the one that hangs');
+    assert.deepEqual([...new Set(codes())], ['<timeout>']);
+    caller.abort();
+    await hung;
+    await transport.request(get);
+    assert.equal(server.accepted, 2, 'the one that hung, and another one in its place');
+  });
+
+  test('ends a call at its deadline while the server does not even shake hands', async () => {
+    const sockets: Socket[] = [];
+    const listener = createServer(socket => sockets.push(socket.on('error', () => {}).resume()));
+    listener.listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    const { port } = listener.address() as AddressInfo;
+    const transport = connect({ ...server.connection, server: `https://127.0.0.1:${port}` });
+    try {
+      await assert.rejects(transport.request({ ...get, timeoutMs: 50 }), { kind: 'timeout' });
+      await assert.rejects(transport.stream({ ...get, timeoutMs: 50 }), { kind: 'timeout' });
+      assert.deepEqual(
+        sockets.map(({ destroyed }) => destroyed),
+        [false, false],
+      );
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      listener.close();
+    }
   });
 
   test('reads a refused token again and repeats the call, also a creating one', async () => {
