@@ -18,7 +18,7 @@ import { createLeaderElection, type LeaderElection } from './kube/lease.ts';
 import { createKubeMetrics, type KubeMetrics } from './kube/metrics.ts';
 import type { KubeClient } from './kube/resource.ts';
 import { createStatusWriter } from './kube/status.ts';
-import { createTransport, type Transport } from './kube/transport.ts';
+import { createTransport, type RequestReport, type Transport } from './kube/transport.ts';
 import { createWorkQueue, type WorkQueue } from './kube/work-queue.ts';
 import { unhealthy } from './liveness.ts';
 import type { OperatorOptions } from './options.ts';
@@ -32,13 +32,15 @@ import { serviceMonitors } from './resources/kinds.ts';
 import { connectTriggers, resync } from './triggers.ts';
 
 const DRAIN_MS = 20_000;
+/** Of the lease alone: a renewal must not wait behind writes that hang, and the next not behind one that does. */
+const LEASE_CONNECTIONS = 2;
 
 type Ask = (ip: string) => Promise<RelayStatus>;
 
 export class Operator {
   readonly #options: OperatorOptions;
   readonly #log: Logger;
-  readonly #transport: Transport;
+  readonly #transports: readonly Transport[];
   readonly #caches: Caches;
   readonly #queue: WorkQueue;
   readonly #reports: PodReports;
@@ -54,7 +56,7 @@ export class Operator {
   private constructor(options: OperatorOptions, parts: Parts) {
     this.#options = options;
     this.#log = parts.log;
-    this.#transport = parts.transport;
+    this.#transports = [parts.transport, parts.leaseTransport];
     this.#caches = parts.caches;
     this.#election = options.leaderElect ? this.#elect(parts) : undefined;
     const mayWrite = (): boolean => this.#election?.isLeader() ?? true;
@@ -123,7 +125,7 @@ export class Operator {
     await this.#election?.stop();
     await this.#caches.stop();
     await this.#probes?.close();
-    await this.#transport.close();
+    await Promise.all(this.#transports.map(transport => transport.close()));
     this.#log.info('stopped');
   }
 
@@ -142,10 +144,10 @@ export class Operator {
     this.#reconciler.rest();
   }
 
-  #elect({ client, metrics }: Parts): LeaderElection {
+  #elect({ leaseTransport, metrics }: Parts): LeaderElection {
     const { leaderElectionName: name, leaderElectionNamespace: namespace } = this.#options;
     return createLeaderElection({
-      client,
+      client: createClient(leaseTransport),
       namespace,
       name,
       onStarted: () => {
@@ -211,6 +213,7 @@ interface Parts {
   readonly registry: Registry;
   readonly metrics: KubeMetrics;
   readonly transport: Transport;
+  readonly leaseTransport: Transport;
   readonly client: KubeClient;
   readonly caches: Caches;
   readonly ask: Ask;
@@ -224,17 +227,18 @@ async function connect(options: OperatorOptions): Promise<Omit<Parts, 'ask'>> {
   const { kubeconfig, watchNamespaces: namespaces, selector } = options;
   const connection = await loadConnection(kubeconfig === undefined ? {} : { kubeconfig });
   const userAgent = `${fieldManager}/${packageJson.version}`;
-  const transport = createTransport({
-    connection,
-    userAgent,
-    onRequest: report => metrics.onRequest(report),
+  const onRequest = (report: RequestReport): void => metrics.onRequest(report);
+  const transport = createTransport({ connection, userAgent, onRequest });
+  const leaseTransport = createTransport({
+    ...{ connection, userAgent, onRequest },
+    maxConnections: LEASE_CONNECTIONS,
   });
   const client = createClient(transport);
   const monitoring = await client.serves(serviceMonitors);
   const onFault = (kind: string, { during, error, retryInMs }: InformerFault): void =>
     log.warn({ kind, during, retryInMs, error: error.message }, 'cache');
   const caches = new Caches({ client, namespaces, selector, monitoring, metrics, onFault });
-  return { log, registry, metrics, transport, client, caches };
+  return { log, registry, metrics, transport, leaseTransport, client, caches };
 }
 
 function messageOf(error: unknown): string {
