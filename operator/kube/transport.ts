@@ -137,12 +137,13 @@ class HttpTransport implements Transport {
   async #repeat<T>(request: ApiRequest, deadline: Deadline, attempt: Attempt<T>): Promise<T> {
     let refreshed = false;
     for (let failures = 1; ; ) {
+      const token = await this.#options.connection.token?.read();
       request.beforeTry?.();
       try {
         return await this.#measured(request, attempt);
       } catch (error) {
         deadline.throwIfOver();
-        const again: boolean = !refreshed && (await this.#refresh(error));
+        const again: boolean = !refreshed && (await this.#refresh(error, token));
         if (!again) await this.#pause(request, error, failures++, deadline);
         refreshed ||= again;
       }
@@ -157,14 +158,15 @@ class HttpTransport implements Transport {
     deadline.throwIfOver();
   }
 
-  /** Whether what we present or trust has changed since, so that trying again at once makes sense. */
-  async #refresh(error: unknown): Promise<boolean> {
+  /** Whether what we presented or trust has changed since, so that trying again at once makes sense. */
+  async #refresh(error: unknown, presented: string | undefined): Promise<boolean> {
     if (error instanceof ConnectionError && error.kind === 'tls') return this.#exchange.reloadTls();
     const source = this.#options.connection.token;
     if (!(error instanceof ApiError) || error.code !== 401 || !source) return false;
-    const before = await source.read();
+    // Another call that was refused with it may have had it read again already.
+    if ((await source.read()) !== presented) return true;
     source.refused();
-    return (await source.read()) !== before;
+    return (await source.read()) !== presented;
   }
 
   /** Undefined = do not repeat. */

@@ -221,6 +221,20 @@ describe('the transport on a faulty server', () => {
     );
   });
 
+  test('repeats every call that was under way with a token when that expired', async () => {
+    let now = 'expired';
+    const token: TokenSource = {
+      read: async () => now,
+      refused: () => {
+        now = 'renewed';
+      },
+    };
+    server.token = 'renewed';
+    const transport = connect({ ...server.connection, token });
+    await Promise.all(Array.from({ length: 5 }, () => transport.request(post)));
+    assert.deepEqual(codes().sort(), ['200', '200', '200', '200', '200', '401', '401', '401', '401', '401']);
+  });
+
   test('trusts a rotated authority after looking at its files again', async () => {
     const { reloadTls: _none, ...base } = server.connection;
     const connection: Connection = { ...base, tls: {}, reloadTls: async () => base.tls };
