@@ -6,7 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { isAlreadyExists, isConflict } from './api-error.ts';
+import { isAlreadyExists, isConflict, isNotFound } from './api-error.ts';
 import { type Clock, microTime, sleep, systemClock } from './clock.ts';
 import type { KubeObject } from './object.ts';
 import { defineResource, type KubeClient } from './resource.ts';
@@ -137,7 +137,7 @@ class LeaseElection implements LeaderElection {
     // Released only while it is surely ours: later it would take the lease from whoever has it by then.
     const mine = this.isLeader();
     this.#end('released');
-    if (mine) await this.#release();
+    if (mine) await this.#release().catch(error => this.#options.onError?.(error as Error));
   }
 
   async #run(): Promise<void> {
@@ -230,8 +230,9 @@ class LeaseElection implements LeaderElection {
 
   async #failed(error: Error): Promise<void> {
     this.#options.onError?.(error);
-    if (!this.#leading || !(isConflict(error) || isAlreadyExists(error))) return;
-    // Another holder, or only a label, or our own renewal whose answer was lost: the lease itself says.
+    if (!this.#leading || !(isConflict(error) || isAlreadyExists(error) || isNotFound(error))) return;
+    // Another holder, or only a label, or our own renewal whose answer was lost: the lease itself says. One that is
+    // not there any more is nobody's: whoever comes first makes it anew.
     await this.#look().catch(() => {});
     if (this.holder !== this.identity) this.#end('lost');
   }
@@ -243,15 +244,23 @@ class LeaseElection implements LeaderElection {
   }
 
   async #release(): Promise<void> {
+    try {
+      await this.#writeReleased();
+    } catch (error) {
+      this.#options.onError?.(error as Error);
+      if (!isConflict(error)) return;
+      // Our own last renewal, whose answer was lost, or another holder.
+      await this.#look();
+      if (this.holder === this.identity) await this.#writeReleased();
+    }
+  }
+
+  async #writeReleased(): Promise<void> {
     const lease = this.#observed?.lease;
     if (!lease) return;
     const now = microTime(this.#clock.wallTime());
     const spec = { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: now };
-    try {
-      await this.#write({ ...lease, spec });
-    } catch (error) {
-      this.#options.onError?.(error as Error);
-    }
+    await this.#write({ ...lease, spec });
   }
 
   /**

@@ -77,8 +77,8 @@ export class FaultyServer {
   readonly requests: Received[] = [];
   /** What single objects are read from and written to; where it is undefined every such request is answered with x. */
   objects: ObjectStore | undefined;
-  /** Requests of which it says so hang without an answer. */
-  stuck: ((request: IncomingMessage) => boolean) | undefined;
+  /** Spoils every request for which it names a fault, before what is scripted. */
+  always: ((request: IncomingMessage) => Fault | undefined) | undefined;
   /** Requests without an answer whose senders still wait. */
   hanging = 0;
   /** Connections so far. */
@@ -223,8 +223,7 @@ export class FaultyServer {
       return;
     }
     const call: Call = { kind, url, request, body };
-    if (this.stuck?.(request)) this.#hang(response);
-    else await this.#spoilOrAnswer(this.#faults[kind].shift(), call, response);
+    await this.#spoilOrAnswer(this.always?.(request) ?? this.#faults[kind].shift(), call, response);
   }
 
   async #spoilOrAnswer(fault: Fault | undefined, call: Call, response: ServerResponse): Promise<void> {

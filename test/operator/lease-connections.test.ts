@@ -28,14 +28,14 @@ describe('an operator whose writes hang on every connection', () => {
     }
   });
   afterEach(async () => {
-    server.stuck = undefined;
+    server.always = undefined;
     await operator?.stop();
     await server.stop();
   });
 
   test('renews its lease all the same', async () => {
     const isLease = (path = ''): boolean => path.startsWith(leases);
-    server.stuck = ({ method, url }) => method !== 'GET' && !isLease(url);
+    server.always = ({ method, url }) => (method !== 'GET' && !isLease(url) ? { kind: 'mute' } : undefined);
     const options = parseOptions(
       [
         ...['--kubeconfig', await server.kubeconfig(), '--relay-image', 'relay:1', '--log-level', 'error'],
