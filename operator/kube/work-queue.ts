@@ -234,14 +234,15 @@ class KeyedQueue implements WorkQueue {
     }
   }
 
-  /** The longer of the key's own backoff and what the server asked for. */
+  /** The longer of the key's own backoff and what the server asked for, but no longer than the longest backoff. */
   #retry(key: string, error: unknown): void {
     if (this.#state === 'stopped') return;
     const failures = this.failures(key) + 1;
     this.#failures.set(key, failures);
-    const backoff = backoffDelay(failures, this.#options.backoffMs ?? defaultBackoffMs, this.#random);
+    const pauses = this.#options.backoffMs ?? defaultBackoffMs;
+    const backoff = backoffDelay(failures, pauses, this.#random);
     const asked = error instanceof ApiError ? (error.retryAfterSeconds ?? 0) * 1000 : 0;
-    const retryInMs = Math.max(backoff, asked);
+    const retryInMs = Math.max(backoff, Math.min(asked, pauses[1]));
     if (error !== undefined) this.#hooks.onError?.(key, error, failures, retryInMs);
     this.#hooks.onRetry?.();
     this.addAfter(key, retryInMs);

@@ -152,6 +152,21 @@ describe('a work queue', () => {
     assert.equal(tries, 2);
   });
 
+  test('believes no Retry-After that is longer than its own longest pause', async () => {
+    const waits: number[] = [];
+    const { queue } = setUp({
+      backoffMs: [200, 300_000],
+      hooks: { onError: (_key, _error, _failures, retryInMs) => waits.push(retryInMs) },
+      handler: async () => {
+        throw new ApiError({ code: 503, reason: '', message: 'a day off', retryAfterSeconds: 86_400 });
+      },
+    });
+    queue.start();
+    queue.add('a');
+    await settle();
+    assert.deepEqual(waits, [300_000]);
+  });
+
   test('of several delays keeps the earliest', async () => {
     const { queue, handled, clock } = setUp();
     queue.start();
