@@ -105,9 +105,10 @@ class PatchingStatusWriter implements StatusWriter {
 
   async #patch<T extends KubeObject>(wish: Wish<T>, base: T, tries: number): Promise<StatusOutcome<T>> {
     const patch = mergePatch(statusOf(base), wish.status);
-    if (!patch) return { outcome: 'unchanged' };
+    // Read after a conflict: our own write, whose answer was lost.
+    if (!patch) return { outcome: 'written', object: this.#remember(base) };
     try {
-      return { outcome: 'written', object: await this.#send(wish, base, patch) };
+      return { outcome: 'written', object: this.#remember(await this.#send(wish, base, patch)) };
     } catch (error) {
       if (isNotFound(error)) return { outcome: 'gone' };
       if (!isConflict(error) || tries >= mostTries) throw error;
@@ -122,18 +123,17 @@ class PatchingStatusWriter implements StatusWriter {
     if (this.#options.mayWrite?.() === false) throw new NotLeaderError();
     const { resourceVersion, uid = '' } = base.metadata;
     const { client, fieldManager } = this.#options;
-    const object = await client.mergePatch(
+    return client.mergePatch(
       wish.resource,
       base.metadata,
       { metadata: { resourceVersion, uid }, status },
       { subresource: 'status', fieldManager, signal: wish.signal },
     );
-    this.#remember(uid, object);
-    return object;
   }
 
-  #remember(uid: string, object: KubeObject): void {
+  #remember<T extends KubeObject>(object: T): T {
     const at = this.#clock.now();
+    const { uid = '' } = object.metadata;
     const credit = Math.max(0, this.#creditOf(uid) - 1);
     this.#written.delete(uid);
     this.#written.set(uid, {
@@ -142,8 +142,13 @@ class PatchingStatusWriter implements StatusWriter {
       resourceVersion: object.metadata.resourceVersion,
       status: JSON.stringify(statusOf(object)),
     });
-    for (const [oldest, written] of this.#written) {
-      if (at - written.at < Math.max(rememberedMs, this.#intervalMs)) return;
+    this.#forgetBefore(at - Math.max(rememberedMs, this.#intervalMs));
+    return object;
+  }
+
+  #forgetBefore(time: number): void {
+    for (const [oldest, { at }] of this.#written) {
+      if (at > time) return;
       this.#written.delete(oldest);
     }
   }

@@ -81,6 +81,8 @@ export class FaultyServer {
   always: ((request: IncomingMessage) => Fault | undefined) | undefined;
   /** Requests without an answer whose senders still wait. */
   hanging = 0;
+  /** Requests carried out so far that were no LIST and no WATCH. */
+  answered = 0;
   /** Connections so far. */
   accepted = 0;
   /** When set, any other bearer token gets 401. */
@@ -253,6 +255,7 @@ export class FaultyServer {
   }
 
   #carryOut({ request, url, body }: Call): { code: number; body: object } {
+    this.answered++;
     if (!this.objects) {
       return { code: 200, body: { kind: 'ConfigMap', metadata: { name: 'x', resourceVersion: '1' } } };
     }
