@@ -84,7 +84,8 @@ export interface Informer<T extends KubeObject> {
   subscribe(handler: (event: ObjectEvent<T>) => void): () => void;
   /**
    * Puts the answer to our own write into the store, so that the next read sees it although the watch has not
-   * brought it yet. No event. Ignored when the store knows something newer.
+   * brought it yet. No event, but for what others did just before it, when the watch brings that. Ignored when the
+   * store knows something newer.
    */
   observe(object: T): void;
   /**

@@ -16,11 +16,20 @@ const ownWriteMs = 60_000;
 /** Deletions remembered so that a late answer to an own write does not bring an object back. */
 const deletionsKept = 1_000;
 
+/** Answers to writes of ours to one object, until the watch has brought the newest of them. */
+interface OwnWrites<T> {
+  readonly versions: ReadonlySet<string>;
+  readonly newest: string;
+  readonly at: number;
+  /** The object as it was told last; undefined when there was none. */
+  readonly told: T | undefined;
+}
+
 export class View<T extends KubeObject> {
   readonly #store: Store<T>;
   readonly #tell: (event: ObjectEvent<T>) => void;
   readonly #clock: Clock;
-  readonly #ownWrites = new Map<string, { resourceVersion: string; at: number }>();
+  readonly #ownWrites = new Map<string, OwnWrites<T>>();
   readonly #deletions = new Map<string, string>();
   /** By key, while a write of ours is under way: news that waits for its answer. */
   readonly #writing = new Map<string, (() => void)[]>();
@@ -35,7 +44,11 @@ export class View<T extends KubeObject> {
   upsert(object: T): void {
     const key = keyOf(object.metadata);
     const version = object.metadata.resourceVersion;
-    if (this.#waits(key, () => this.upsert(object)) || this.#isBehindOwnWrite(key, version)) return;
+    if (this.#waits(key, () => this.upsert(object))) return;
+    if (this.#isBehindOwnWrite(key, version)) {
+      this.#tellBetween(key, version);
+      return;
+    }
     this.#ownWrites.delete(key);
     if (this.#store.has(key) && this.#store.versionOf(key) === version) return;
     const previous = this.#store.get(key);
@@ -63,7 +76,7 @@ export class View<T extends KubeObject> {
     for (const key of gone) this.remove(key, resourceVersion);
   }
 
-  /** The answer to an own write: read at once, told when the watch brings something newer. */
+  /** The answer to an own write: read at once, not told; what others did before it is told when the watch brings it. */
   observe(object: T): void {
     const key = keyOf(object.metadata);
     const version = object.metadata.resourceVersion ?? '';
@@ -72,8 +85,14 @@ export class View<T extends KubeObject> {
     if (deleted !== undefined && deleted !== version && !isOlder(deleted, version)) return;
     const known = this.#store.versionOf(key);
     if (known !== undefined && !isOlder(known, version)) return;
+    const before = this.#ownWrites.get(key);
+    this.#ownWrites.set(key, {
+      versions: new Set([...(before?.versions ?? []), version]),
+      newest: version,
+      at: this.#clock.now(),
+      told: before ? before.told : this.#store.get(key),
+    });
     this.#store.put(object);
-    this.#ownWrites.set(key, { resourceVersion: version, at: this.#clock.now() });
   }
 
   /**
@@ -99,8 +118,23 @@ export class View<T extends KubeObject> {
 
   #isBehindOwnWrite(key: string, resourceVersion: string | undefined): boolean {
     const own = this.#ownWrites.get(key);
-    if (!own || !isOlder(resourceVersion, own.resourceVersion)) return false;
+    if (!own || !isOlder(resourceVersion, own.newest)) return false;
     return this.#clock.now() - own.at < ownWriteMs;
+  }
+
+  /**
+   * A version from before our write that is none of ours: what somebody else did is in the store with our answer, but
+   * nobody has been told.
+   */
+  #tellBetween(key: string, version: string | undefined): void {
+    const own = this.#ownWrites.get(key);
+    const object = this.#store.get(key);
+    if (!own?.told || !object || own.versions.has(version ?? '')) return;
+    const { told: previous } = own;
+    if (previous.metadata.uid !== object.metadata.uid) return;
+    if (!isOlder(previous.metadata.resourceVersion, version)) return;
+    this.#ownWrites.set(key, { ...own, told: object });
+    this.#tell({ type: 'updated', object, previous });
   }
 
   #rememberDeletion(key: string, resourceVersion: string): void {

@@ -14,17 +14,22 @@ function thing(name: string, resourceVersion: number, more: { uid?: string; uses
 
 describe('the view of objects from LIST, watch and own writes', () => {
   let told: string[];
+  /** What each update was from and to. */
+  let changes: unknown[];
   let store: Store<Thing>;
   let view: View<Thing>;
   let clock: ManualClock;
 
   beforeEach(() => {
     told = [];
+    changes = [];
     clock = new ManualClock();
     store = new Store<Thing>({ uses: object => object.uses ?? [] });
-    view = new View(store, clock, ({ type, object }) =>
-      told.push(`${type} ${object.metadata.name} ${object.metadata.resourceVersion}`),
-    );
+    view = new View(store, clock, event => {
+      const { type, object } = event;
+      told.push(`${type} ${object.metadata.name} ${object.metadata.resourceVersion}`);
+      if (type === 'updated') changes.push([event.previous.uses, object.uses]);
+    });
   });
   const version = (name: string) => store.get(`n/${name}`)?.metadata.resourceVersion;
 
@@ -45,13 +50,29 @@ describe('the view of objects from LIST, watch and own writes', () => {
 
   test('shows an own write at once and does not tell it when the watch brings it', () => {
     view.upsert(thing('a', 1));
+    view.observe(thing('a', 2));
     view.observe(thing('a', 3));
     assert.equal(version('a'), '3');
-    view.upsert(thing('a', 2));
-    assert.equal(version('a'), '3', 'an event from before our write does not go back');
-    view.upsert(thing('a', 3));
-    view.upsert(thing('a', 4));
+    for (const brought of [1, 2, 3, 4]) view.upsert(thing('a', brought));
     assert.deepEqual(told, ['added a 1', 'updated a 4']);
+  });
+
+  test('tells what somebody else did just before our write, although the watch brings it after the answer', async () => {
+    view.upsert(thing('a', 1, { uses: ['old'] }));
+    view.observe(thing('a', 4, { uses: ['new'] }));
+    assert.deepEqual(told, ['added a 1']);
+    view.upsert(thing('a', 2, { uses: ['new'] }));
+    assert.equal(version('a'), '4', 'the store does not go back');
+    view.upsert(thing('a', 3, { uses: ['new'] }));
+    view.upsert(thing('a', 4, { uses: ['new'] }));
+    assert.deepEqual(told, ['added a 1', 'updated a 4']);
+    assert.deepEqual(changes, [[['old'], ['new']]]);
+    await view.whileWriting('n/a', async () => {
+      view.upsert(thing('a', 5, { uses: ['newer'] }));
+      view.observe(thing('a', 6, { uses: ['newer'] }));
+    });
+    assert.deepEqual(told.slice(2), ['updated a 6']);
+    assert.deepEqual(changes.slice(1), [[['new'], ['newer']]]);
   });
 
   test('does not tell an own write that the watch brings before its answer, and what others did after it', async () => {
