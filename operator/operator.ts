@@ -120,7 +120,6 @@ export class Operator {
     this.#rest();
     await this.#queue.stop(DRAIN_MS);
     this.#reports.stop(); // what was being worked on may have begun to follow pods again
-    await this.#events.flush();
     await this.#events.stop();
     await this.#election?.stop();
     await this.#caches.stop();

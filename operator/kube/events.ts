@@ -38,7 +38,8 @@ export interface EventRecorder {
   record(about: KubeObject, event: EventNote): void;
   /** Resolves when what waits has been sent or given up. */
   flush(): Promise<void>;
-  stop(): Promise<void>;
+  /** Takes no more; sends what waits for so long at most, default 5 s, and gives the rest up. */
+  stop(patienceMs?: number): Promise<void>;
 }
 
 type WireEvent = KubeObject & {
@@ -66,6 +67,8 @@ const refillMs = 60_000;
 const longestQueue = 500;
 const seriesKept = 5_000;
 const sendTimeoutMs = 10_000;
+/** At the end of a process something waits for it: the lease, which another one wants. */
+const defaultPatienceMs = 5_000;
 
 export function createEventRecorder(options: EventRecorderOptions): EventRecorder {
   return new SeriesRecorder(options);
@@ -91,7 +94,8 @@ class SeriesRecorder implements EventRecorder {
   readonly #series = new Map<string, Series>();
   readonly #tokens = new Map<string, { left: number; at: number }>();
   readonly #queue: Series[] = [];
-  readonly #stopping = new AbortController();
+  readonly #patience = new AbortController();
+  #stopped = false;
   #sending: Promise<void> | undefined;
 
   constructor(options: EventRecorderOptions) {
@@ -100,7 +104,7 @@ class SeriesRecorder implements EventRecorder {
   }
 
   record(about: KubeObject, event: EventNote): void {
-    if (this.#stopping.signal.aborted) return;
+    if (this.#stopped) return;
     const key = seriesKey(about, event);
     const now = this.#clock.now();
     const known = this.#series.get(key);
@@ -117,10 +121,14 @@ class SeriesRecorder implements EventRecorder {
     while (this.#sending !== undefined) await this.#sending;
   }
 
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    this.#queue.length = 0;
+  async stop(patienceMs = defaultPatienceMs): Promise<void> {
+    this.#stopped = true;
+    const cancel = this.#clock.after(patienceMs, () => {
+      this.#queue.length = 0;
+      this.#patience.abort();
+    });
     await this.flush();
+    cancel();
   }
 
   #begin(key: string, about: KubeObject, event: EventNote): Series | undefined {
@@ -213,7 +221,7 @@ class SeriesRecorder implements EventRecorder {
         ...(event.related && { related: wireReference(event.related) }),
         ...(count > 1 && { series: this.#wireSeries(series) }),
       } as WireEvent,
-      { signal: this.#stopping.signal, timeoutMs: sendTimeoutMs },
+      { signal: this.#patience.signal, timeoutMs: sendTimeoutMs },
     );
     series.name = name;
     this.#written(series, count);
@@ -228,7 +236,7 @@ class SeriesRecorder implements EventRecorder {
         events,
         ref,
         { series: this.#wireSeries(series) },
-        { signal: this.#stopping.signal, timeoutMs: sendTimeoutMs },
+        { signal: this.#patience.signal, timeoutMs: sendTimeoutMs },
       );
       this.#written(series, count);
     } catch (error) {
