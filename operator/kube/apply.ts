@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto';
 import { differences, type FieldDifference } from './compare.ts';
 import { withoutExcluded } from './excluded-fields.ts';
-import { type KubeObject, keyOf } from './object.ts';
+import { type KubeObject, keyOf, type ObjectMeta } from './object.ts';
 import type { KubeClient, Resource } from './resource.ts';
 
 /** Why an apply is needed; `path` is the first difference found, for the log. */
@@ -67,6 +67,12 @@ export type ApplyOutcome<T> =
   | { outcome: 'unchanged'; object: T }
   | { outcome: 'created' | 'updated'; object: T; difference: Difference };
 
+export interface ApplierCall {
+  signal?: AbortSignal | undefined;
+  /** Only over this very version of `live`: whatever was written since is a conflict. For what is not ours yet. */
+  exactly?: boolean;
+}
+
 export interface Applier {
   /**
    * Makes `live` (from a cache, undefined = absent) what `wanted` says; writes only when it must. Throws ApiError,
@@ -77,10 +83,10 @@ export interface Applier {
     resource: Resource<T>,
     wanted: T,
     live: T | undefined,
-    signal?: AbortSignal,
+    call?: ApplierCall,
   ): Promise<ApplyOutcome<T>>;
-  /** Deletes exactly this object (uid precondition); false when it was gone. */
-  remove<T extends KubeObject>(resource: Resource<T>, live: T, signal?: AbortSignal): Promise<boolean>;
+  /** Deletes this object and no other of its name (uid precondition); false when it was gone. */
+  remove<T extends KubeObject>(resource: Resource<T>, live: T, call?: ApplierCall): Promise<boolean>;
 }
 
 export function createApplier(options: ApplierOptions): Applier {
@@ -108,7 +114,7 @@ class ServerSideApplier implements Applier {
     resource: Resource<T>,
     wanted: T,
     live: T | undefined,
-    signal?: AbortSignal,
+    call: ApplierCall = {},
   ): Promise<ApplyOutcome<T>> {
     const { client, fieldManager, hashAnnotation } = this.#options;
     const difference = needsApply(wanted, live, hashAnnotation, found =>
@@ -116,34 +122,39 @@ class ServerSideApplier implements Applier {
     );
     if (live && !difference) return { outcome: 'unchanged', object: live };
     this.#guard();
-    const manifest = onlyTo(live, withAnnotation(wanted, hashAnnotation, manifestHash(wanted)));
+    const hashed = withAnnotation(wanted, hashAnnotation, manifestHash(wanted));
     const object = await client
-      .apply(resource, manifest, { fieldManager, signal })
-      .catch(error => this.#applyWithoutExcluded(resource, manifest, { error, live, signal }));
+      .apply(resource, onlyTo(hashed, live, call), { fieldManager, signal: call.signal })
+      .catch(error => this.#applyWithoutExcluded(resource, hashed, { ...call, error, live }));
     this.#noteStubborn(resource, wanted, object);
     return { outcome: live ? 'updated' : 'created', object, difference: difference ?? { kind: 'missing' } };
   }
 
-  async remove<T extends KubeObject>(resource: Resource<T>, live: T, signal?: AbortSignal): Promise<boolean> {
+  async remove<T extends KubeObject>(
+    resource: Resource<T>,
+    live: T,
+    call: ApplierCall = {},
+  ): Promise<boolean> {
     this.#guard();
-    return this.#options.client.delete(resource, live.metadata, { uid: live.metadata.uid, signal });
+    const options = { ...versionOf(live, call), signal: call.signal };
+    return this.#options.client.delete(resource, live.metadata, options);
   }
 
   /** The second try of an apply that a foreign field beside ours made impossible; throws `error` when none did. */
   async #applyWithoutExcluded<T extends KubeObject>(
     resource: Resource<T>,
-    manifest: T,
-    refused: { error: unknown; live: T | undefined; signal: AbortSignal | undefined },
+    hashed: T,
+    refused: ApplierCall & { error: unknown; live: T | undefined },
   ): Promise<T> {
     const { error, live, signal } = refused;
-    const patch = live && withoutExcluded(manifest, error);
+    const patch = live && withoutExcluded(hashed, error);
     if (!patch) throw error;
     const { client, fieldManager } = this.#options;
     this.#guard();
-    const exactly = { ...patch, metadata: { uid: live.metadata.uid } };
-    await client.mergePatch(resource, live.metadata, exactly, { fieldManager, signal });
+    const guarded = { ...patch, metadata: versionOf(live, refused) };
+    const patched = await client.mergePatch(resource, live.metadata, guarded, { fieldManager, signal });
     this.#guard();
-    return client.apply(resource, manifest, { fieldManager, signal });
+    return client.apply(resource, onlyTo(hashed, patched, refused), { fieldManager, signal });
   }
 
   #guard(): void {
@@ -164,12 +175,20 @@ function stubbornKey(resource: Resource, { path, wanted, live }: FieldDifference
 }
 
 /**
- * The server applies it to exactly that object, or to none: an object with another uid is a conflict, and with a
+ * The server applies it to that object alone, or to none: an object with another uid is a conflict, and with a
  * resourceVersion that no object has any object is one, while a missing object is created. Saves a read before.
  */
-function onlyTo<T extends KubeObject>(live: T | undefined, manifest: T): T {
-  const condition = live ? { uid: live.metadata.uid ?? '' } : { resourceVersion: neverAVersion };
+function onlyTo<T extends KubeObject>(manifest: T, live: T | undefined, call: ApplierCall): T {
+  const condition = live ? versionOf(live, call) : { resourceVersion: neverAVersion };
   return { ...manifest, metadata: { ...manifest.metadata, ...condition } };
+}
+
+/** What a write names so that it is for that object alone, or for that version of it alone. */
+function versionOf(
+  { metadata: { uid = '', resourceVersion = '' } }: KubeObject,
+  { exactly = false }: ApplierCall,
+): Pick<ObjectMeta, 'uid' | 'resourceVersion'> {
+  return exactly ? { uid, resourceVersion } : { uid };
 }
 
 function withAnnotation<T extends KubeObject>(object: T, name: string, value: string): T {

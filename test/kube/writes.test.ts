@@ -328,6 +328,21 @@ describe('writing to a real API server', () => {
       assert.deepEqual(writes(), []);
     });
 
+    test('touches nothing that has changed since it was read, where that is asked', async () => {
+      const { object } = await applier().apply(configMaps, map('exactly', { a: '1' }), undefined);
+      const edited = await client.mergePatch(configMaps, ref('exactly'), { data: { a: '2' } });
+      const wanted = map('exactly', { a: '3' });
+      const exactly = { exactly: true };
+      await assert.rejects(applier().apply(configMaps, wanted, object, exactly), isConflict);
+      await assert.rejects(applier().remove(configMaps, object, exactly), isConflict);
+      assert.deepEqual(await client.get(configMaps, ref('exactly')), edited);
+      const { outcome, object: applied } = await applier().apply(configMaps, wanted, edited, exactly);
+      assert.equal(outcome, 'updated');
+      // The hash is of what is wanted, whatever it was applied over.
+      assert.equal((await applier().apply(configMaps, wanted, applied)).outcome, 'unchanged');
+      assert.equal(await applier().remove(configMaps, applied, exactly), true);
+    });
+
     test('removes exactly the object that it was shown', async () => {
       const { object } = await applier().apply(configMaps, map('removed', {}), undefined);
       const other = { ...object, metadata: { ...object.metadata, uid: 'another' } };
