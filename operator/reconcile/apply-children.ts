@@ -1,10 +1,11 @@
 /**
- * The children of one MailRelay: which it should have, and making it so. An
- * object that belongs to somebody else is never touched, whatever its name;
- * what cannot be written is told as an obstacle and holds up nothing else.
+ * The children of one MailRelay: which it should have, and making it so. What
+ * nobody owns any more and this operator wrote is adopted; an object that
+ * belongs to somebody else is never touched, whatever its name. What cannot be
+ * written is told as an obstacle and holds up nothing else.
  */
 import type { MailRelay } from '../api/mail-relay.ts';
-import { annotations, kind, labels } from '../api/names.ts';
+import { annotations } from '../api/names.ts';
 import { ApiError, isConflict } from '../kube/api-error.ts';
 import { type Applier, needsApply } from '../kube/apply.ts';
 import type { KubeObject } from '../kube/object.ts';
@@ -12,19 +13,16 @@ import type { KubeClient, Resource } from '../kube/resource.ts';
 import { type Child, children } from '../resources/children.ts';
 import type { BuildContext } from '../resources/context.ts';
 import { persistentVolumeClaims } from '../resources/kinds.ts';
-import { childNames } from '../resources/names.ts';
+import { adoptable } from './adoption.ts';
 import type { Caches } from './caches.ts';
 import type { Obstacle } from './observation.ts';
+import { controllerOf, whose } from './ownership.ts';
+import { TryAgainError } from './try-again.ts';
 
 export interface ChildrenDeps {
   readonly caches: Caches;
   readonly client: KubeClient;
   readonly applier: Applier;
-}
-
-/** Thrown when the same look a moment later may succeed. */
-export class TryAgainError extends Error {
-  override readonly name = 'TryAgainError';
 }
 
 /** Makes them so: what pods need at once, then the workload. Resolves with what only a person can mend. */
@@ -59,7 +57,7 @@ export function pendingChanges(
 }
 
 function differs(relay: MailRelay, { manifest, optionalKind }: Child, live: KubeObject | undefined): boolean {
-  if (manifest === undefined) return live !== undefined && isOurs(relay, live);
+  if (manifest === undefined) return live !== undefined && isOursToTake(relay, live);
   if (live === undefined) return !optionalKind;
   return needsApply(manifest, live, annotations.appliedHash) !== undefined;
 }
@@ -75,11 +73,12 @@ async function applyOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Pro
   if (cache === undefined) return undefined;
   const ref = { name, namespace: relay.namespace };
   const cached = cache.get(ref);
-  if (manifest === undefined) return removeOurs(relay, resource, { live: cached, deps });
-  if (cached !== undefined && !isOurs(relay, cached)) return notOurs(relay, resource, cached);
   try {
+    if (manifest === undefined) return await removeOurs(relay, child, cached, deps);
+    const target = cached && (await targetOf(relay, child, cached, deps));
+    if (cached !== undefined && target === undefined) return notOurs(resource, cached);
     await cache.whileWriting(ref, async () => {
-      const { object, outcome } = await deps.applier.apply(resource, manifest, cached);
+      const { object, outcome } = await deps.applier.apply(resource, manifest, target?.live, target);
       if (outcome !== 'unchanged') cache.observe(object);
     });
     return undefined;
@@ -89,49 +88,66 @@ async function applyOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Pro
   }
 }
 
-async function removeOurs(
-  relay: MailRelay,
-  resource: Resource,
-  { live, deps }: { live: KubeObject | undefined; deps: ChildrenDeps },
-): Promise<undefined> {
-  const going = live?.metadata.deletionTimestamp !== undefined;
-  if (live !== undefined && !going && isOurs(relay, live)) await deps.applier.remove(resource, live);
+/** What is written over, and whether only over that version of it. */
+interface Target {
+  readonly live: KubeObject;
+  readonly exactly: boolean;
 }
 
-/** There is an object that the cache does not show: it is somebody else's, or the cache is behind. */
+/** The object as the cache has it when it is ours, and as it is now when it is to become so; undefined: neither. */
+async function targetOf(
+  relay: MailRelay,
+  { resource }: Child,
+  cached: KubeObject,
+  { client }: ChildrenDeps,
+): Promise<Target | undefined> {
+  const is = whose(relay, cached);
+  if (is === 'ours') return { live: cached, exactly: false };
+  if (is === 'predecessor') throw new TryAgainError(stillGoing(resource, cached));
+  const live = is === 'orphan' ? await adoptable(relay, resource, cached.metadata, client) : undefined;
+  return live && { live, exactly: true };
+}
+
+async function removeOurs(
+  relay: MailRelay,
+  child: Child,
+  cached: KubeObject | undefined,
+  deps: ChildrenDeps,
+): Promise<undefined> {
+  if (cached === undefined || cached.metadata.deletionTimestamp !== undefined) return;
+  const target = isOursToTake(relay, cached) ? await targetOf(relay, child, cached, deps) : undefined;
+  if (target !== undefined) await deps.applier.remove(child.resource, target.live, target);
+}
+
+/** There is an object that the cache does not show, or not as it is now: it is somebody else's, or the cache is behind. */
 async function unexpected(
   relay: MailRelay,
   { resource, name }: Child,
   { client, caches }: ChildrenDeps,
 ): Promise<Obstacle | undefined> {
   const live = await client.find(resource, { name, namespace: relay.namespace });
-  if (live !== undefined && !isOurs(relay, live)) return notOurs(relay, resource, live);
+  const is = live && whose(relay, live);
+  if (live !== undefined && is === 'foreign') return notOurs(resource, live);
+  if (live !== undefined && is === 'predecessor') throw new TryAgainError(stillGoing(resource, live));
   if (live !== undefined) caches.of(resource)?.observe(live);
   throw new TryAgainError(`${resource.kind} ${name} has changed meanwhile`);
 }
 
-/** It has this MailRelay as its controller, or is a volume kept for it. */
-function isOurs(relay: MailRelay, { metadata }: KubeObject): boolean {
-  const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
-  if (owner !== undefined) return owner.uid === relay.uid;
-  return (
-    metadata.name === childNames(relay).claim &&
-    metadata.labels?.[labels.instance] === relay.name &&
-    metadata.labels[labels.partOf] === 'mailrelay'
-  );
+function isOursToTake(relay: MailRelay, object: KubeObject): boolean {
+  const is = whose(relay, object);
+  return is === 'ours' || is === 'orphan';
 }
 
-function notOurs(relay: MailRelay, resource: Resource, { metadata }: KubeObject): Obstacle {
-  const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
-  if (owner?.kind === kind && owner.name === relay.name) {
-    throw new TryAgainError(
-      `${resource.kind} ${metadata.name} of the MailRelay's predecessor is still going`,
-    );
-  }
-  const whose = owner === undefined ? 'nobody that this operator knows' : `${owner.kind} ${owner.name}`;
+function stillGoing(resource: Resource, { metadata }: KubeObject): string {
+  return `${resource.kind} ${metadata.name} of the MailRelay's predecessor is still going`;
+}
+
+function notOurs(resource: Resource, object: KubeObject): Obstacle {
+  const owner = controllerOf(object);
+  const by = owner === undefined ? 'nobody that this operator knows' : `${owner.kind} ${owner.name}`;
   return {
     reason: 'NameTaken',
-    message: `${resource.kind} ${metadata.name} exists and belongs to ${whose}; it is left alone: rename it or this MailRelay`,
+    message: `${resource.kind} ${object.metadata.name} exists and belongs to ${by}; it is left alone: rename it or this MailRelay`,
   };
 }
 

@@ -9,17 +9,13 @@ import { drainFinalizer, fieldManager } from '../api/names.ts';
 import { isNotFound } from '../kube/api-error.ts';
 import { NotLeaderError } from '../kube/apply.ts';
 import type { BuildContext } from '../resources/context.ts';
+import { foregroundDeletion, orphanDependents } from './adoption.ts';
 import type { ReconcilerDeps } from './deps.ts';
 import { drainInPlace } from './drain-in-place.ts';
 import { type ClaimsView, releaseClaims, remainingVolumes } from './held-volumes.ts';
 import type { Planner } from './planner.ts';
 import { farewell } from './reporter.ts';
 import { bringAbout, claimsView, type Draft, intend, lookAfterPods, watchPods } from './steps.ts';
-
-/** Put by the API server for `kubectl delete --cascade=foreground` (metav1.FinalizerDeleteDependents). */
-const foregroundDeletion = 'foregroundDeletion';
-/** Put by the API server for `kubectl delete --cascade=orphan` (metav1.FinalizerOrphanDependents). */
-const orphanDependents = 'orphan';
 
 /** One step of it. Resolves with true when the MailRelay has been let go, false while its pods drain. */
 export async function finalize(

@@ -12,8 +12,8 @@ import { NotLeaderError } from '../kube/apply.ts';
 import { formatTime } from '../kube/conditions.ts';
 import { type PersistentVolumeClaim, persistentVolumeClaims } from '../resources/kinds.ts';
 import { ordinalOf, ownerReference } from '../resources/names.ts';
-import { TryAgainError } from './apply-children.ts';
 import type { ScalePlan } from './scale.ts';
+import { TryAgainError } from './try-again.ts';
 import { claimOfPod, isBound, isClaimOf, type VolumesDeps } from './volumes.ts';
 
 /** status.heldVolumes has no room for more. */

@@ -8,7 +8,7 @@ import { parseMailRelay } from '../api/parse.ts';
 import { NotLeaderError } from '../kube/apply.ts';
 import type { HandlerResult } from '../kube/work-queue.ts';
 import { configJson } from '../resources/config-json.ts';
-import { pendingChanges, TryAgainError } from './apply-children.ts';
+import { pendingChanges } from './apply-children.ts';
 import type { ReconcilerDeps } from './deps.ts';
 import { ensureFinalizer, finalize } from './finalize.ts';
 import { Planner } from './planner.ts';
@@ -24,6 +24,7 @@ import {
   lookAtSecrets,
   watchPods,
 } from './steps.ts';
+import { TryAgainError } from './try-again.ts';
 import { asItRuns, conflictsWithWhatRuns } from './what-runs.ts';
 
 /** While replicas drain: how often the deadline is looked at, ms. */

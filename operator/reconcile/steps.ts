@@ -9,7 +9,7 @@ import type { KubeObject } from '../kube/object.ts';
 import { configJson } from '../resources/config-json.ts';
 import type { BuildContext } from '../resources/context.ts';
 import { childNames } from '../resources/names.ts';
-import { applyChildren, TryAgainError } from './apply-children.ts';
+import { applyChildren } from './apply-children.ts';
 import { readCredentials } from './credentials.ts';
 import type { ReconcilerDeps } from './deps.ts';
 import { refusedEvent } from './events.ts';
@@ -17,6 +17,7 @@ import { type ClaimsView, heldVolumes, writeMarks } from './held-volumes.ts';
 import type { Observation } from './observation.ts';
 import { addressesOf, livePods, newRevision, nudge } from './pods.ts';
 import type { ScalePlan } from './scale.ts';
+import { TryAgainError } from './try-again.ts';
 import { claimsOf, growReplicaClaims, isClaimOf, isLarger, namedClaims, volumeState } from './volumes.ts';
 import { liveWorkload, loweredBehind, workloadState } from './workload.ts';
 

@@ -15,6 +15,7 @@ import { configKey } from '../resources/config-map.ts';
 import { configMaps, deployments, statefulSets } from '../resources/kinds.ts';
 import { childNames } from '../resources/names.ts';
 import type { Caches } from './caches.ts';
+import { whose } from './ownership.ts';
 import { claimsOf } from './volumes.ts';
 
 const { name, host, port, ssl, priority } = providerSchema.shape;
@@ -69,9 +70,9 @@ function runningMode(relay: Identity, caches: Caches): SpoolSpec['mode'] | undef
   return isOurs(relay, caches.of(deployments)?.get(ref)) ? 'Shared' : undefined;
 }
 
+/** Or will be: an orphan's pods have mail on their volumes like any others. */
 function isOurs(relay: Identity, live: KubeObject | undefined): boolean {
-  const owner = live?.metadata.ownerReferences?.find(({ controller }) => controller === true);
-  return owner !== undefined && owner.uid === relay.uid;
+  return live !== undefined && ['ours', 'orphan'].includes(whose(relay, live));
 }
 
 /** From the configuration that the pods have; only what reports need. */

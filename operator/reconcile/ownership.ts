@@ -1,0 +1,42 @@
+/**
+ * Whose an object with the name of a child is, by the conventions of Kubernetes' own controllers: a controller
+ * reference decides; without one, labels do. Pure.
+ */
+import { kind, labels } from '../api/names.ts';
+import type { KubeObject, ObjectMeta, OwnerReference } from '../kube/object.ts';
+import { persistentVolumeClaims } from '../resources/kinds.ts';
+import { childLabels, childNames } from '../resources/names.ts';
+
+/**
+ * `ours`: the MailRelay is its controller, or it is a volume kept for it. `orphan`: nobody is, and it has every label
+ * of a child. `predecessor`: an earlier MailRelay of the name is, so that the garbage collector is coming for it.
+ */
+export type Whose = 'ours' | 'orphan' | 'predecessor' | 'foreign';
+
+/** What is needed to know the children of a MailRelay. */
+export type Identity = Readonly<Pick<ObjectMeta, 'name' | 'uid'>>;
+
+export function whose(relay: Identity, object: KubeObject): Whose {
+  const { metadata, kind: objectKind } = object;
+  const owner = controllerOf(object);
+  if (owner !== undefined) {
+    if (owner.uid === relay.uid) return 'ours';
+    return owner.kind === kind && owner.name === relay.name ? 'predecessor' : 'foreign';
+  }
+  if (objectKind === persistentVolumeClaims.kind) return isKeptVolume(relay, metadata) ? 'ours' : 'foreign';
+  const wanted = Object.entries(childLabels(relay));
+  return wanted.every(([name, value]) => metadata.labels?.[name] === value) ? 'orphan' : 'foreign';
+}
+
+/** A claim has no owner before its MailRelay goes, so that nothing takes the mail on it away. */
+function isKeptVolume(relay: Identity, { name, labels: has }: ObjectMeta): boolean {
+  return (
+    name === childNames(relay).claim &&
+    has?.[labels.instance] === relay.name &&
+    has[labels.partOf] === 'mailrelay'
+  );
+}
+
+export function controllerOf({ metadata }: KubeObject): OwnerReference | undefined {
+  return metadata.ownerReferences?.find(({ controller }) => controller === true);
+}
