@@ -46,6 +46,11 @@ export const annotations = {
   unsentMessages: `${group}/unsent-messages`,
   /** On a claim that no pod serves, by the operator: when its pod went, RFC 3339. */
   unservedSince: `${group}/unserved-since`,
+  /**
+   * Beside a number of unsent messages: `uid/generation` of the workload of which it was said, and `/released` when that
+   * went with its MailRelay. Who has changed the workload since may have had a pod there, so that nobody knows.
+   */
+  unservedBy: `${group}/unserved-by`,
   /** On children, by the operator: hash of what was applied last. */
   appliedHash: `${group}/applied-hash`,
 } as const;

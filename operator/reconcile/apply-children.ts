@@ -16,7 +16,7 @@ import { persistentVolumeClaims } from '../resources/kinds.ts';
 import { adoptable } from './adoption.ts';
 import type { Caches } from './caches.ts';
 import type { Obstacle } from './observation.ts';
-import { controllerOf, whose } from './ownership.ts';
+import { controllerOf, isOursToTake, whose } from './ownership.ts';
 import { TryAgainError } from './try-again.ts';
 
 export interface ChildrenDeps {
@@ -131,11 +131,6 @@ async function unexpected(
   if (live !== undefined && is === 'predecessor') throw new TryAgainError(stillGoing(resource, live));
   if (live !== undefined) caches.of(resource)?.observe(live);
   throw new TryAgainError(`${resource.kind} ${name} has changed meanwhile`);
-}
-
-function isOursToTake(relay: MailRelay, object: KubeObject): boolean {
-  const is = whose(relay, object);
-  return is === 'ours' || is === 'orphan';
 }
 
 function stillGoing(resource: Resource, { metadata }: KubeObject): string {

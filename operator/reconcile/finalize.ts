@@ -16,6 +16,7 @@ import { type ClaimsView, releaseClaims, remainingVolumes } from './held-volumes
 import type { Planner } from './planner.ts';
 import { farewell } from './reporter.ts';
 import { bringAbout, claimsView, type Draft, intend, lookAfterPods, watchPods } from './steps.ts';
+import { workloadNow, workloadVersion } from './workload.ts';
 
 /** One step of it. Resolves with true when the MailRelay has been let go, false while its pods drain. */
 export async function finalize(
@@ -34,7 +35,8 @@ export async function finalize(
       await drain(key, relay, seen, { context, view, deps });
       return false;
     }
-    await release(view, seen, deps);
+    const workload = workloadVersion(relay, await workloadNow(relay, deps.client));
+    await release({ ...view, workload }, seen, deps);
   }
   await letGo(relay, deps);
   return true;

@@ -5,16 +5,24 @@
  * its pod has said so after it could take no more mail.
  */
 import type { MailRelay } from '../api/mail-relay.ts';
-import { annotations, fieldManager } from '../api/names.ts';
+import { fieldManager } from '../api/names.ts';
 import type { HeldVolume } from '../api/schema-status.ts';
 import { isConflict, isNotFound } from '../kube/api-error.ts';
 import { NotLeaderError } from '../kube/apply.ts';
 import { formatTime } from '../kube/conditions.ts';
 import { type PersistentVolumeClaim, persistentVolumeClaims } from '../resources/kinds.ts';
-import { ordinalOf, ownerReference } from '../resources/names.ts';
+import { ownerReference } from '../resources/names.ts';
 import type { ScalePlan } from './scale.ts';
 import { TryAgainError } from './try-again.ts';
-import { claimOfPod, isBound, isClaimOf, type VolumesDeps } from './volumes.ts';
+import {
+  type MarkTexts,
+  type Messages,
+  markOf,
+  markTexts,
+  noMark,
+  type WorkloadVersion,
+} from './volume-marks.ts';
+import { claimOfPod, isBound, isClaimOf, isServedBy, type VolumesDeps } from './volumes.ts';
 
 /** status.heldVolumes has no room for more. */
 const mostShown = 100;
@@ -24,12 +32,14 @@ export interface ClaimsView {
   /** Also those of the other spool mode, which an earlier MailRelay of the name may have left. */
   readonly claims: readonly PersistentVolumeClaim[];
   readonly plan: ScalePlan;
+  /** Of this spool mode; undefined = there is none that is this MailRelay's. */
+  readonly workload: WorkloadVersion | undefined;
   readonly wallTimeMs: number;
 }
 
-/** What is on a volume; messages undefined = nobody knows. */
+/** What is on a volume. */
 interface Left {
-  readonly messages: number | undefined;
+  readonly messages: Messages;
   readonly since: string;
 }
 
@@ -56,7 +66,7 @@ function asHeld({ metadata }: PersistentVolumeClaim, left: Left | undefined): He
 function leftOn(claim: PersistentVolumeClaim, view: ClaimsView): Left | undefined {
   const { relay, wallTimeMs } = view;
   const now = formatTime(wallTimeMs);
-  const marked = markOf(claim);
+  const marked = markOn(claim, view);
   const departed = departedFrom(claim, view);
   if (departed !== undefined) return { ...departed, since: marked?.since ?? now };
   const known = relay.status.heldVolumes?.find(held => held.claim === claim.metadata.name);
@@ -82,38 +92,34 @@ function departedFrom(
   return { messages: sum === 0 && counts.includes(undefined) ? undefined : sum };
 }
 
-/**
- * What the claim itself says; a text that is no count says as much as `unknown`, and one that is no time nothing.
- * Anybody who may change claims may have written it.
- */
-function markOf({
-  metadata,
-}: PersistentVolumeClaim): { messages: number | undefined; since?: string } | undefined {
-  const text = metadata.annotations?.[annotations.unsentMessages];
-  if (text === undefined) return undefined;
-  const since = timeIn(metadata.annotations?.[annotations.unservedSince]);
-  const messages = /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
-  return { messages, ...(since !== undefined && { since }) };
-}
-
-function timeIn(text = ''): string | undefined {
-  const parsed = Date.parse(text);
-  const time = Number.isNaN(parsed) ? '' : formatTime(parsed);
-  return /^\d{4}-/.test(time) ? time : undefined; // a year of more digits is no RFC 3339
+/** The workload of this mode says nothing of claims of the other. */
+function markOn(claim: PersistentVolumeClaim, { relay, workload }: ClaimsView): ReturnType<typeof markOf> {
+  return markOf(claim, relay, isClaimOf(relay, claim) ? workload : undefined);
 }
 
 /** Writes down what leaves, and takes it back where a pod is to serve again: to be called before the workload changes. */
 export async function writeMarks(view: ClaimsView, deps: VolumesDeps): Promise<void> {
   for (const claim of view.claims) {
     const departed = departedFrom(claim, view);
-    const marked = claim.metadata.annotations?.[annotations.unsentMessages] !== undefined;
     if (departed !== undefined)
       await patchClaim(claim, { annotations: markFor(claim, departed, view) }, deps);
-    else if (marked && isServed(view, claim)) await patchClaim(claim, { annotations: noMark }, deps);
+    else if (isServed(view, claim)) await patchClaim(claim, { annotations: noMark }, deps);
+    else await confirm(claim, view, deps);
   }
 }
 
-const noMark = { [annotations.unsentMessages]: null, [annotations.unservedSince]: null };
+/**
+ * Says of the workload as it is now what was said of it as it was, as far as it can still be believed, and `unknown`
+ * otherwise: to be called after the workload has changed, with what is to be seen then.
+ */
+export async function confirmMarks(view: ClaimsView, deps: VolumesDeps): Promise<void> {
+  for (const claim of view.claims) if (!isServed(view, claim)) await confirm(claim, view, deps);
+}
+
+async function confirm(claim: PersistentVolumeClaim, view: ClaimsView, deps: VolumesDeps): Promise<void> {
+  const marked = isClaimOf(view.relay, claim) ? markOn(claim, view) : undefined;
+  if (marked !== undefined) await patchClaim(claim, { annotations: markFor(claim, marked, view) }, deps);
+}
 
 /**
  * The last word on the volumes of a MailRelay that goes: each says what is on it, and with retention Delete those that
@@ -127,7 +133,7 @@ export async function releaseClaims(view: ClaimsView, deps: VolumesDeps): Promis
     const goes = held === undefined && relay.spec.spool.retention === 'Delete';
     const others = (claim.metadata.ownerReferences ?? []).filter(({ uid }) => uid !== relay.uid);
     const ownerReferences = goes ? [...others, ownerReference(relay)] : others;
-    const mark = markFor(claim, { messages: held === undefined ? 0 : held.messages }, view);
+    const mark = markFor(claim, { messages: held === undefined ? 0 : held.messages }, view, true);
     await patchClaim(claim, { annotations: mark, ownerReferences }, deps);
   }
 }
@@ -135,14 +141,15 @@ export async function releaseClaims(view: ClaimsView, deps: VolumesDeps): Promis
 function markFor(
   claim: PersistentVolumeClaim,
   { messages }: Pick<Left, 'messages'>,
-  { wallTimeMs }: ClaimsView,
-): Record<string, string> {
-  const since = claim.metadata.annotations?.[annotations.unservedSince] ?? formatTime(wallTimeMs);
-  return { [annotations.unsentMessages]: String(messages ?? 'unknown'), [annotations.unservedSince]: since };
+  view: ClaimsView,
+  released = false,
+): MarkTexts {
+  const since = markOn(claim, view)?.since ?? formatTime(view.wallTimeMs);
+  return markTexts({ messages, since }, view.workload, released);
 }
 
 interface ClaimChange {
-  readonly annotations: Readonly<Record<string, string | null>>;
+  readonly annotations: MarkTexts;
   readonly ownerReferences?: PersistentVolumeClaim['metadata']['ownerReferences'];
 }
 
@@ -195,10 +202,7 @@ export function heldSentence(relay: MailRelay, held: readonly HeldVolume[]): str
 }
 
 function isServed({ relay, plan: { replicas } }: ClaimsView, claim: PersistentVolumeClaim): boolean {
-  if (!isClaimOf(relay, claim)) return false;
-  if (relay.spec.spool.mode === 'Shared') return replicas > 0;
-  const ordinal = ordinalOf(relay, claim.metadata.name);
-  return ordinal !== undefined && ordinal < replicas;
+  return isServedBy(relay, replicas, claim);
 }
 
 /**

@@ -28,6 +28,11 @@ export function whose(relay: Identity, object: KubeObject): Whose {
   return wanted.every(([name, value]) => metadata.labels?.[name] === value) ? 'orphan' : 'foreign';
 }
 
+/** It is this MailRelay's, or may become so. */
+export function isOursToTake(relay: Identity, object: KubeObject): boolean {
+  return ['ours', 'orphan'].includes(whose(relay, object));
+}
+
 /** A claim has no owner before its MailRelay goes, so that nothing takes the mail on it away. */
 function isKeptVolume(relay: Identity, { name, labels: has }: ObjectMeta): boolean {
   return (

@@ -13,13 +13,13 @@ import { applyChildren } from './apply-children.ts';
 import { readCredentials } from './credentials.ts';
 import type { ReconcilerDeps } from './deps.ts';
 import { refusedEvent } from './events.ts';
-import { type ClaimsView, heldVolumes, writeMarks } from './held-volumes.ts';
+import { type ClaimsView, confirmMarks, heldVolumes, writeMarks } from './held-volumes.ts';
 import type { Observation } from './observation.ts';
 import { addressesOf, livePods, newRevision, nudge } from './pods.ts';
 import type { ScalePlan } from './scale.ts';
 import { TryAgainError } from './try-again.ts';
 import { claimsOf, growReplicaClaims, isClaimOf, isLarger, namedClaims, volumeState } from './volumes.ts';
-import { liveWorkload, loweredBehind, workloadState } from './workload.ts';
+import { liveWorkload, loweredBehind, workloadState, workloadVersion } from './workload.ts';
 
 /** An observation that is being made. */
 export type Draft = { -readonly [K in keyof Observation]: Observation[K] };
@@ -45,7 +45,8 @@ export function intend(
 }
 
 export function claimsView(relay: MailRelay, plan: ScalePlan, { caches, clock }: ReconcilerDeps): ClaimsView {
-  return { relay, plan, claims: namedClaims(relay, caches), wallTimeMs: clock.wallTime() };
+  const workload = workloadVersion(relay, liveWorkload(relay, caches));
+  return { relay, plan, workload, claims: namedClaims(relay, caches), wallTimeMs: clock.wallTime() };
 }
 
 export async function lookAtSecrets(relay: MailRelay, seen: Draft, deps: ReconcilerDeps): Promise<void> {
@@ -71,6 +72,7 @@ export async function bringAbout(
   tellIfLowered(relay, context, seen, deps);
   await writeMarks(view, deps);
   seen.obstacles = await applyChildren(relay, context, deps);
+  await confirmMarks(claimsView(relay, view.plan, deps), deps);
   lookAtWorkload(relay, seen, deps);
 }
 

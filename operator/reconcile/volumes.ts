@@ -37,6 +37,14 @@ export function isClaimOf(relay: MailRelay, { metadata: { name } }: KubeObject):
   return relay.spec.spool.mode === 'Shared' ? isSharedName(relay, name) : isReplicaName(relay, name);
 }
 
+/** A workload with that many replicas has a pod on it. */
+export function isServedBy(relay: MailRelay, replicas: number, claim: KubeObject): boolean {
+  if (!isClaimOf(relay, claim)) return false;
+  if (relay.spec.spool.mode === 'Shared') return replicas > 0;
+  const ordinal = ordinalOf(relay, claim.metadata.name);
+  return ordinal !== undefined && ordinal < replicas;
+}
+
 function isSharedName(relay: MailRelay, name: string): boolean {
   return name === childNames(relay).claim;
 }

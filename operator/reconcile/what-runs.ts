@@ -15,7 +15,7 @@ import { configKey } from '../resources/config-map.ts';
 import { configMaps, deployments, statefulSets } from '../resources/kinds.ts';
 import { childNames } from '../resources/names.ts';
 import type { Caches } from './caches.ts';
-import { whose } from './ownership.ts';
+import { isOursToTake } from './ownership.ts';
 import { claimsOf } from './volumes.ts';
 
 const { name, host, port, ssl, priority } = providerSchema.shape;
@@ -72,7 +72,7 @@ function runningMode(relay: Identity, caches: Caches): SpoolSpec['mode'] | undef
 
 /** Or will be: an orphan's pods have mail on their volumes like any others. */
 function isOurs(relay: Identity, live: KubeObject | undefined): boolean {
-  return live !== undefined && ['ours', 'orphan'].includes(whose(relay, live));
+  return live !== undefined && isOursToTake(relay, live);
 }
 
 /** From the configuration that the pods have; only what reports need. */

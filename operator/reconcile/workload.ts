@@ -2,6 +2,7 @@
 import type { MailRelay } from '../api/mail-relay.ts';
 import { annotations } from '../api/names.ts';
 import { manifestHash } from '../kube/apply.ts';
+import type { KubeClient } from '../kube/resource.ts';
 import type { BuildContext } from '../resources/context.ts';
 import { deployment } from '../resources/deployment.ts';
 import { type Deployment, deployments, type StatefulSet, statefulSets } from '../resources/kinds.ts';
@@ -9,6 +10,8 @@ import { childNames } from '../resources/names.ts';
 import { statefulSet } from '../resources/stateful-set.ts';
 import type { Caches } from './caches.ts';
 import type { WorkloadState } from './observation.ts';
+import { isOursToTake } from './ownership.ts';
+import type { WorkloadVersion } from './volume-marks.ts';
 
 /** The one that the spool mode asks for. */
 export function liveWorkload(relay: MailRelay, caches: Caches): Deployment | StatefulSet | undefined {
@@ -18,6 +21,28 @@ export function liveWorkload(relay: MailRelay, caches: Caches): Deployment | Sta
 
 export function liveStatefulSet(relay: MailRelay, caches: Caches): StatefulSet | undefined {
   return caches.of<StatefulSet>(statefulSets)?.get(workloadRef(relay));
+}
+
+/** That of this MailRelay, an orphan that is to be adopted included; not one of the name that is somebody else's. */
+export function workloadVersion(
+  relay: MailRelay,
+  live: Deployment | StatefulSet | undefined,
+): WorkloadVersion | undefined {
+  if (live === undefined || !isOursToTake(relay, live)) return undefined;
+  const { uid = '', generation = 0 } = live.metadata;
+  return { uid, generation, replicas: live.spec?.replicas ?? 0 };
+}
+
+/** As the API server has it: for a last word that a cache which is behind must not have. */
+export function workloadNow(
+  relay: MailRelay,
+  client: Pick<KubeClient, 'find'>,
+): Promise<Deployment | StatefulSet | undefined> {
+  const { mode } = relay.spec.spool;
+  return client.find<Deployment | StatefulSet>(
+    mode === 'PerReplica' ? statefulSets : deployments,
+    workloadRef(relay),
+  );
 }
 
 export function workloadState({ status, spec, metadata }: Deployment | StatefulSet): WorkloadState {

@@ -12,6 +12,7 @@ const earlier = '2026-01-01T00:00:00Z';
 
 interface ClaimSketch {
   readonly unsent?: string;
+  readonly by?: string;
   readonly since?: string;
   readonly creationTimestamp?: string;
   readonly phase?: string;
@@ -19,10 +20,11 @@ interface ClaimSketch {
 
 function claim(
   name: string,
-  { unsent, since, creationTimestamp = made, phase = 'Bound' }: ClaimSketch = {},
+  { unsent, by, since, creationTimestamp = made, phase = 'Bound' }: ClaimSketch = {},
 ): PersistentVolumeClaim {
   const marks = {
     ...(unsent !== undefined && { [annotations.unsentMessages]: unsent }),
+    ...(by !== undefined && { [annotations.unservedBy]: by }),
     ...(since !== undefined && { [annotations.unservedSince]: since }),
   };
   return { metadata: { name, creationTimestamp, annotations: marks }, status: { phase } };
@@ -46,6 +48,7 @@ function view(
     relay: { ...relay, creationTimestamp: made, status },
     claims,
     plan: { replicas, draining: [], awaited: [], leaving, unsent: 0 },
+    workload: undefined,
     wallTimeMs: Date.parse('2026-01-03T00:00:00Z'),
   };
 }
@@ -73,6 +76,11 @@ describe('a volume that no pod serves', () => {
     ],
     ['is not shown when it is known to be empty', view([claim('spool-mail-1', { unsent: '0' })], 1), []],
     ['is unknown when nothing was said', view([claim('spool-mail-1')], 1), ['spool-mail-1 unknown']],
+    [
+      'is unknown when its claim speaks of a workload that is no more',
+      view([claim('spool-mail-1', { unsent: '0', by: 'a/7' })], 1),
+      ['spool-mail-1 unknown'],
+    ],
     [
       'is unknown when what its claim says is no number',
       view([claim('spool-mail-1', { unsent: '-3' })], 1),

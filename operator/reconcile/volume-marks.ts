@@ -1,0 +1,102 @@
+/**
+ * What a claim says of itself while no pod serves it: how many messages its pod left, since when, and of which state
+ * of the workload that was said. Pods that somebody starts by hand, while the MailRelay is suspended or no operator
+ * runs, take mail and leave nothing on the claim; but the workload cannot be scaled up and down again without its
+ * generation growing by two. So a number is believed only as long as there is no such trace. Pure.
+ */
+import type { MailRelay } from '../api/mail-relay.ts';
+import { annotations } from '../api/names.ts';
+import { formatTime } from '../kube/conditions.ts';
+import type { PersistentVolumeClaim } from '../resources/kinds.ts';
+import { isServedBy } from './volumes.ts';
+
+/** The workload at some time; every change of its spec, whoever makes it, has another generation. */
+export interface WorkloadVersion {
+  readonly uid: string;
+  readonly generation: number;
+  readonly replicas: number;
+}
+
+/** undefined: nobody knows. */
+export type Messages = number | undefined;
+
+export interface Mark {
+  readonly messages: Messages;
+  readonly since?: string;
+}
+
+/** Annotations to be written; null takes one away. */
+export type MarkTexts = Readonly<Record<string, string | null>>;
+
+export const noMark: MarkTexts = {
+  [annotations.unsentMessages]: null,
+  [annotations.unservedSince]: null,
+  [annotations.unservedBy]: null,
+};
+
+/**
+ * What the claim says that is still to be believed; a text that is no count says as much as `unknown`, and one that is
+ * no time nothing. Anybody who may change claims may have written it.
+ */
+export function markOf(
+  claim: PersistentVolumeClaim,
+  relay: MailRelay,
+  workload: WorkloadVersion | undefined,
+): Mark | undefined {
+  const texts = claim.metadata.annotations ?? {};
+  const text = texts[annotations.unsentMessages];
+  if (text === undefined) return undefined;
+  const since = timeIn(texts[annotations.unservedSince]);
+  const counted = /^[0-9]{1,15}$/.test(text) && isStillTrue(claim, relay, workload);
+  return { messages: counted ? Number(text) : undefined, ...(since !== undefined && { since }) };
+}
+
+/** A mark that says so, of that workload. `released`: the workload goes with its MailRelay. */
+export function markTexts(
+  { messages, since }: Mark & { readonly since: string },
+  workload: WorkloadVersion | undefined,
+  released = false,
+): MarkTexts {
+  const by = workload && messages !== undefined && `${workload.uid}/${workload.generation}`;
+  return {
+    [annotations.unsentMessages]: String(messages ?? 'unknown'),
+    [annotations.unservedSince]: since,
+    [annotations.unservedBy]: by ? `${by}${released ? releasedSuffix : ''}` : null,
+  };
+}
+
+const releasedSuffix = '/released';
+
+function isStillTrue(
+  claim: PersistentVolumeClaim,
+  relay: MailRelay,
+  workload: WorkloadVersion | undefined,
+): boolean {
+  const said = workloadIn(claim.metadata.annotations?.[annotations.unservedBy]);
+  if (workload === undefined || said === undefined) return said?.released === true;
+  const unserved = !isServedBy(relay, workload.replicas, claim);
+  // One change alone cannot have raised the replicas above the claim and lowered them again.
+  if (said.uid === workload.uid) {
+    return (
+      workload.generation === said.generation || (workload.generation === said.generation + 1 && unserved)
+    );
+  }
+  // A new workload that nobody has changed yet.
+  return said.released && workload.generation === 1 && unserved;
+}
+
+/** undefined: no such text can be believed. Without any the workload was gone when the mark was made. */
+function workloadIn(
+  text: string | undefined,
+): { readonly uid?: string; readonly generation: number; readonly released: boolean } | undefined {
+  if (text === undefined) return { generation: 0, released: true };
+  const [, uid, generation, suffix] = /^([^/]+)\/([0-9]{1,15})(\/released)?$/.exec(text) ?? [];
+  if (uid === undefined) return undefined;
+  return { uid, generation: Number(generation), released: suffix === releasedSuffix };
+}
+
+function timeIn(text = ''): string | undefined {
+  const parsed = Date.parse(text);
+  const time = Number.isNaN(parsed) ? '' : formatTime(parsed);
+  return /^\d{4}-/.test(time) ? time : undefined; // a year of more digits is no RFC 3339
+}

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { annotations } from '../../../operator/api/names.ts';
+import { markOf, markTexts, type WorkloadVersion } from '../../../operator/reconcile/volume-marks.ts';
+import type { PersistentVolumeClaim } from '../../../operator/resources/kinds.ts';
+import { minimalSpec, perReplicaSpec, relayOf } from '../operator-api/relays.ts';
+
+const since = '2026-01-01T10:00:00Z';
+const perReplica = relayOf(perReplicaSpec);
+const shared = relayOf(minimalSpec);
+
+function claim(name: string, unsent: string, by?: string): PersistentVolumeClaim {
+  const texts = { [annotations.unsentMessages]: unsent, [annotations.unservedSince]: since };
+  const said = by === undefined ? {} : { [annotations.unservedBy]: by };
+  return { metadata: { name, annotations: { ...texts, ...said } } };
+}
+
+const workload = (generation: number, replicas: number, uid = 'a'): WorkloadVersion => ({
+  uid,
+  generation,
+  replicas,
+});
+
+describe('the number on the claim of a replica that is gone', () => {
+  /** Of spool-mail-1: what its claim names, what the workload is now, and whether the number is believed. */
+  const cases: readonly [string, string | undefined, WorkloadVersion | undefined, boolean][] = [
+    ['is believed while nobody has changed the workload', 'a/7', workload(7, 1), true],
+    ['is believed before the replica goes', 'a/7', workload(7, 2), true],
+    ['is believed after one change, which cannot have had it back', 'a/7', workload(8, 1), true],
+    ['is doubted when that change has it back', 'a/7', workload(8, 2), false],
+    ['is doubted after two, which can', 'a/7', workload(9, 1), false],
+    ['is doubted when the workload was deleted by somebody', 'a/7', undefined, false],
+    ['is doubted when the workload is another one', 'a/7', workload(1, 1, 'b'), false],
+    ['is believed when the workload went with its MailRelay', 'a/7/released', undefined, true],
+    ['is believed while that workload is still going', 'a/7/released', workload(7, 1), true],
+    ['is doubted when somebody has changed that workload', 'a/7/released', workload(9, 1), false],
+    ['is believed beside a new workload', 'a/7/released', workload(1, 1, 'b'), true],
+    ['is doubted when the new workload has it back', 'a/7/released', workload(1, 2, 'b'), false],
+    ['is doubted when somebody has changed the new workload', 'a/7/released', workload(2, 1, 'b'), false],
+    ['is believed without a workload when it names none', undefined, undefined, true],
+    ['is believed beside a new workload when it names none', undefined, workload(1, 1), true],
+    ['is doubted beside a changed workload when it names none', undefined, workload(2, 1), false],
+    ['is doubted when what it names is no workload', 'a', workload(1, 1), false],
+    ['is doubted when what it names is no workload, and there is none', '', undefined, false],
+  ];
+  for (const [title, by, now, believed] of cases) {
+    test(title, () => {
+      assert.deepEqual(markOf(claim('spool-mail-1', '0', by), perReplica, now), {
+        messages: believed ? 0 : undefined,
+        since,
+      });
+    });
+  }
+
+  test('is doubted on a shared volume as soon as there is any replica again', () => {
+    const seen = (replicas: number) => markOf(claim('mail-spool', '0', 'a/7'), shared, workload(8, replicas));
+    assert.equal(seen(0)?.messages, 0);
+    assert.equal(seen(1)?.messages, undefined);
+  });
+
+  test('is read as it was written', () => {
+    for (const messages of [0, 4, undefined]) {
+      for (const released of [true, false]) {
+        const texts = markTexts({ messages, since }, workload(7, 1), released) as Record<string, string>;
+        const written = { metadata: { name: 'spool-mail-1', annotations: texts } };
+        assert.deepEqual(markOf(written, perReplica, workload(8, 1)), { messages, since });
+      }
+    }
+  });
+
+  test('names no workload when nobody knows it', () => {
+    assert.equal(markTexts({ messages: undefined, since }, workload(7, 1))[annotations.unservedBy], null);
+  });
+});
