@@ -3,13 +3,16 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { mailRelays } from '../../operator/api/mail-relay.ts';
+import { labels } from '../../operator/api/names.ts';
 import { parseMailRelay } from '../../operator/api/parse.ts';
 import type { MailRelaySpecInput } from '../../operator/api/schema.ts';
 import type { KubeObject } from '../../operator/kube/object.ts';
+import { childResources } from '../../operator/reconcile/caches.ts';
 import { children } from '../../operator/resources/children.ts';
 import {
   deployments,
   networkPolicies,
+  persistentVolumeClaims,
   podDisruptionBudgets,
   statefulSets,
 } from '../../operator/resources/kinds.ts';
@@ -50,7 +53,11 @@ describe('the roles of the chart', () => {
   let rig: Rig;
   let roles: Role[];
   before(async () => {
-    rig = await Rig.start({ tokens: [{ token, name: user, groups: ['system:authenticated'] }] });
+    rig = await Rig.start({
+      tokens: [{ token, name: user, groups: ['system:authenticated'] }],
+      // Not on by default; OpenShift has it, and who has it refuses what RBAC alone allows.
+      flags: ['--enable-admission-plugins=OwnerReferencesPermissionEnforcement'],
+    });
     const objects = await rendered(['ClusterRole', 'ClusterRoleBinding', 'Role', 'RoleBinding']);
     const names = objects.filter(({ kind }) => kind?.endsWith('Binding')).map(object => roleOf(object));
     roles = objects.filter(object => 'rules' in object && names.includes(object.metadata.name)) as Role[];
@@ -91,10 +98,11 @@ describe('the roles of the chart', () => {
 const seldom = [
   // Asked by admission for the operator (OwnerReferencesPermissionEnforcement), never by a request.
   'mailrelay.dev mailrelays/finalizers update',
+  // The same, before something that exists is given an owner.
+  ...['configmaps', 'services', 'serviceaccounts', 'persistentvolumeclaims'].map(kind => ` ${kind} delete`),
+  ...['deployments', 'statefulsets'].map(kind => `apps ${kind} delete`),
   // The same event again within minutes becomes a series; one life does not take so long.
   'events.k8s.io events patch',
-  // Before a status is written again that somebody else has written meanwhile.
-  'mailrelay.dev mailrelays get',
 ];
 
 /** A life with everything in it that the operator ever does. */
@@ -145,9 +153,41 @@ async function live(rig: Rig): Promise<void> {
     await rig.createRelay(taken, spec);
     await rig.waitForReason(taken, 'Stalled', 'NameTaken');
   }
+  await orphaned(rig, await rig.namespace('orphaned'));
   await rig.client.delete(mailRelays, ref);
   await waitUntil('it is gone', async () => (await rig.client.find(mailRelays, ref)) === undefined);
   await rig.settled(await rig.audit.mark());
+}
+
+/** Every child loses its owner and gets it back; in the end the volumes, known to be empty, go with their MailRelay. */
+async function orphaned(rig: Rig, namespace: string): Promise<void> {
+  for (const mode of ['Shared', 'PerReplica'] as const) {
+    const name = mode.toLowerCase();
+    const spec = {
+      ...openProvider,
+      networkPolicy: { enabled: true },
+      spool: { mode, retention: 'Delete' as const },
+    };
+    const { metadata } = await rig.createRelay(namespace, spec, { name });
+    await rig.waitForReason(namespace, 'Ready', 'PodsUnavailable', name);
+    const labelSelector = `${labels.instance}=${name}`;
+    for (const resource of childResources.filter(({ kind }) => kind !== persistentVolumeClaims.kind)) {
+      const { items } = await rig.client.list(resource, { namespace, labelSelector });
+      for (const child of items) {
+        const ref = { name: child.metadata.name, namespace };
+        await rig.client.mergePatch(resource, ref, { metadata: { ownerReferences: null } });
+        await rig.waitFor(resource, ref, live => live.metadata.ownerReferences?.[0]?.uid === metadata.uid);
+      }
+    }
+  }
+  await rig.bind(namespace, 'shared-spool');
+  await rig.createPod(namespace, 'shared-a', relayStatus('', { draining: true }), 'shared');
+  await rig.client.delete(mailRelays, { name: 'shared', namespace });
+  await rig.waitFor(
+    persistentVolumeClaims,
+    { name: 'shared-spool', namespace },
+    ({ metadata }) => metadata.ownerReferences?.length === 1,
+  );
 }
 
 function roleOf(binding: KubeObject): string {
