@@ -114,22 +114,12 @@ class Handshake extends SmtpConnection {
   }
 
   override _actionEHLO(text: string): void {
-    const mayFallBack = !this.#needsTls && this.#provider.credentials === undefined;
+    const mayFallBack = this.#provider.credentials === undefined;
     // RFC 5321 section 3.2: HELO is for servers that do not know EHLO, not for those that are busy.
     const reply = this.#expected(text, code => code < 300 || (code >= 500 && mayFallBack));
     if (reply === undefined) return;
     this.#capabilities = reply.code < 300 ? parseCapabilities(text) : noCapabilities;
-    if (reply.code < 300 && !this.secure) {
-      if (this.#needsTls && !this.#capabilities.startTls) {
-        this.#stage = 'starttls';
-        this.fail({
-          fault: 'not-offered',
-          message: 'the provider does not offer STARTTLS, and credentials need it',
-        });
-        return;
-      }
-      if (this.#capabilities.startTls) this.#enter('starttls');
-    }
+    if (!this.secure && this.#capabilities.startTls) this.#enter('starttls');
     super._actionEHLO(text);
   }
 
@@ -151,8 +141,9 @@ class Handshake extends SmtpConnection {
     });
   }
 
-  get #needsTls(): boolean {
-    return !this.#provider.ssl && this.#provider.credentials !== undefined;
+  /** Credentials need it, and it is not there, or not yet. */
+  get #lacksTls(): boolean {
+    return this.#provider.credentials !== undefined && !this.secure;
   }
 
   #enter(stage: SetupStage): void {
@@ -195,15 +186,24 @@ class Handshake extends SmtpConnection {
     this.fail({ fault, reply, message: `${this.#stage} refused: ${replyLine(reply)}` });
   }
 
+  /** The gate before AUTH and MAIL. Here, since nodemailer and we do not read every odd reply to EHLO alike. */
   #afterHello(): void {
     const { credentials } = this.#provider;
+    if (this.#lacksTls) {
+      this.#stage = 'starttls';
+      this.fail({
+        fault: 'not-offered',
+        message: 'the provider does not offer STARTTLS, and credentials need it',
+      });
+      return;
+    }
     if (credentials === undefined) {
       this.#finish();
       return;
     }
     this.#enter('auth');
     const method = ['PLAIN', 'LOGIN', 'CRAM-MD5'].find(name => this.#capabilities.mechanisms.includes(name));
-    if (method === undefined || !this.secure) {
+    if (method === undefined) {
       const offered = this.#capabilities.mechanisms.join(' ') || 'nothing';
       const message = `the provider offers ${offered} for AUTH, the relay can do PLAIN, LOGIN and CRAM-MD5`;
       this.fail({ fault: 'not-offered', message });

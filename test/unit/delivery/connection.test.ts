@@ -405,6 +405,15 @@ describe('TLS', () => {
     assert.equal(started.sessions[0]?.commands.length, 1);
   });
 
+  test('with credentials an offer of STARTTLS in an odd form is none, and no failure of AUTH', async () => {
+    for (const line of ['250 \tSTARTTLS', '250 X-STARTTLSX', '250 \u017ftarttls']) {
+      const started = await provider({ script: { ehlo: raw(`250-x\r\n${line}\r\n`) } });
+      const config = providerConfig(started, { credentials });
+      assert.deepEqual(await outcome(config), ['starttls', 'not-offered', undefined], line);
+      assert.equal(started.sessions[0]?.commands.length, 1);
+    }
+  });
+
   test('what a man in the middle appends to the answer to STARTTLS is not taken for the secured session', async () => {
     const injected = raw('220 go\r\n250-x\r\n250-AUTH LOGIN\r\n250 PIPELINING\r\n');
     const started = await provider({
