@@ -42,7 +42,7 @@ const providerTlsSchema = z
     ),
     caRef: caRefSchema.optional(),
   })
-  .describe('How TLS to this provider is verified.');
+  .describe('Whether TLS to this provider is demanded, and how it is verified.');
 
 /** One item of spec.forwardProviders. */
 export const providerSchema = z

@@ -5,8 +5,8 @@
  */
 import { X509Certificate } from 'node:crypto';
 import type { ProviderConfig, ProviderTls } from './config.ts';
-import { type CredentialKey, credentialProblems, resolveCredentials } from './credentials.ts';
-import type { Findings } from './findings.ts';
+import { type CredentialKey, credentialKeys, credentialProblems, resolveCredentials } from './credentials.ts';
+import type { Findings, Problem } from './findings.ts';
 import { assignNames } from './provider-names.ts';
 import type { ConfigDocument } from './schema.ts';
 import { type ProviderDocument, providerSchema } from './schema-provider.ts';
@@ -32,7 +32,9 @@ export function compileProviders(
     written.map(({ provider }) => provider),
     findings,
   );
-  for (const entry of written) findings.problems.push(...credentialProblems(entry.provider, entry.path));
+  for (const entry of written) {
+    findings.problems.push(...credentialProblems(entry.provider, entry.path), ...tlsProblems(entry));
+  }
   if (findings.problems.length > 0) return [];
   const compiled = written.map((entry, position) => {
     warnAbout(entry, findings);
@@ -85,11 +87,24 @@ function oldKey(key: string): string {
   return oldKeys[key] ?? key;
 }
 
+/** A wish for less than the credentials demand is refused: overruled in silence it would pass for granted. */
+function tlsProblems({ provider, path }: Written): Problem[] {
+  if (provider.tls.required !== false || provider.ssl || !hasLogin(provider)) return [];
+  const key = path('tls.required');
+  return [
+    {
+      keys: [key, path('ssl'), ...credentialKeys.map(path)],
+      sentence: `${key}: must not be false where there is a user name: credentials are sent over verified TLS only`,
+    },
+  ];
+}
+
 function warnAbout({ provider, path }: Written, findings: Findings): void {
-  const { caFile, serverName } = provider.tls;
-  if (!provider.ssl && !hasLogin(provider) && (caFile ?? serverName) !== undefined) {
+  const { caFile, serverName, required } = provider.tls;
+  const undecided = required === undefined && !provider.ssl && !hasLogin(provider);
+  if (undecided && (caFile ?? serverName) !== undefined) {
     findings.warnings.push(
-      `${path('tls')}: is followed where ${provider.host} offers STARTTLS; without a user name mail goes in clear where it does not`,
+      `${path('tls')}: is followed where ${provider.host} offers STARTTLS; without a user name mail goes in clear where it does not, unless ${path('tls.required')} is true`,
     );
   }
   if (!provider.ssl && provider.port === 465) {
@@ -138,8 +153,10 @@ function compileProvider(
   };
 }
 
-function compileTls({ tls }: ProviderDocument, ca: string | undefined): ProviderTls {
+function compileTls(provider: ProviderDocument, ca: string | undefined): ProviderTls {
+  const { ssl, tls } = provider;
   return {
+    required: ssl || hasLogin(provider) || tls.required === true,
     ...(tls.serverName !== undefined && { serverName: tls.serverName }),
     ...(ca !== undefined && { ca }),
     insecureSkipVerify: tls.insecureSkipVerify,

@@ -12,8 +12,10 @@ export interface Credentials {
   readonly password: string;
 }
 
-/** How TLS to a provider is verified. */
+/** Whether TLS to a provider is demanded, and how it is verified. */
 export interface ProviderTls {
+  /** No AUTH and no MAIL without TLS. Always true with `ssl` or credentials. */
+  readonly required: boolean;
   /** Name checked against the certificate and sent as SNI; default: the host. */
   readonly serverName?: string;
   /** PEM certificates to trust instead of the system's. */
@@ -52,7 +54,7 @@ export interface ProviderConfig {
   readonly name: string;
   readonly host: string;
   readonly port: number;
-  /** true = TLS from the first byte; false = STARTTLS, required when there are credentials. */
+  /** true = TLS from the first byte; false = STARTTLS, used when offered unless `tls.required`. */
   readonly ssl: boolean;
   readonly priority: number;
   readonly credentials?: Credentials;

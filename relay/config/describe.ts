@@ -92,9 +92,9 @@ function describeProvider(provider: ProviderConfig, index: number): ProviderDesc
   };
 }
 
-function encryption({ ssl, credentials }: ProviderConfig): ProviderDescription['encryption'] {
+function encryption({ ssl, tls }: ProviderConfig): ProviderDescription['encryption'] {
   if (ssl) return 'TLS';
-  return credentials === undefined ? 'STARTTLS when offered' : 'STARTTLS required';
+  return tls.required ? 'STARTTLS required' : 'STARTTLS when offered';
 }
 
 function providerLine(provider: ProviderDescription): string {

@@ -8,6 +8,9 @@ import { choice, flag, fraction, host, matching, optionalText, text, whole } fro
 
 /** TLS options that do not name a file. */
 export const providerTlsFields = {
+  required: flag(
+    'true: no mail without TLS, verified as the keys beside this one say, also where there is no user name; a provider that does not offer STARTTLS is passed over. Set it where the provider knows the relay by its address. Default: true with a user name, else false. With ssl true there is TLS whatever this says.',
+  ).optional(),
   serverName: host(
     'The name that the certificate must carry, also sent as SNI. Default: the host. Needed when the provider is reached by an address or an alias.',
   ).optional(),
@@ -90,7 +93,7 @@ export const providerFields = {
   host: host("The provider's SMTP server."),
   port: whole(1, 65_535, 'Its port: mostly 587 with ssl false, 465 with ssl true.'),
   ssl: flag(
-    'true: TLS from the first byte. false: STARTTLS, which is required when there is a user name and used when offered otherwise.',
+    'true: TLS from the first byte. false: STARTTLS, which is required when there is a user name or tls.required is true, and used when offered otherwise.',
   ).default(false),
   priority: whole(
     -2_147_483_648,
@@ -133,7 +136,7 @@ export const providerSchema = z
         ...providerTlsFields,
         caFile: filePath("PEM certificates to trust instead of the system's.").optional(),
       })
-      .describe('How TLS to this provider is verified.')
+      .describe('Whether TLS to this provider is demanded, and how it is verified.')
       .prefault({}),
   })
   .describe('One SMTP provider.');

@@ -15,16 +15,15 @@ const KEEPALIVE_DELAY_MS = 30_000;
 /**
  * Options of the TLS handshake with this provider, implicit or STARTTLS.
  * The certificate must be valid for `tls.serverName`, else the host. With
- * STARTTLS, no credentials and nothing said about certificates, TLS is used
- * because it is there: an unverified one still hides the mail from all who
- * only listen, and refusing it would leave clear text (RFC 7435). Credentials
- * are never sent that way.
+ * STARTTLS that nothing demands and nothing said about certificates, TLS is
+ * used because it is there: an unverified one still hides the mail from all
+ * who only listen, and refusing it would leave clear text (RFC 7435).
+ * Credentials demand it, and are never sent that way.
  */
 export function tlsOptions(provider: ProviderConfig): ConnectionOptions {
-  const { host, ssl, tls, credentials } = provider;
+  const { host, tls } = provider;
   const name = tls.serverName ?? host;
-  const opportunistic =
-    !ssl && credentials === undefined && tls.ca === undefined && tls.serverName === undefined;
+  const opportunistic = !tls.required && tls.ca === undefined && tls.serverName === undefined;
   return {
     // The name that is verified; SNI must not be an address (RFC 6066 section 3).
     host: name,

@@ -2,8 +2,9 @@
  * Sets up a session on a connected socket with nodemailer's SMTPConnection:
  * greeting, EHLO, STARTTLS, AUTH. Stops at the first thing that is not as
  * configured, says at which stage, and never sends credentials over a
- * connection whose TLS is not there. When it is done the socket is taken over
- * from nodemailer, which has no further part in the session.
+ * connection whose TLS is not there, nor gives one for mail where TLS is
+ * required. When it is done the socket is taken over from nodemailer, which
+ * has no further part in the session.
  */
 import type { Socket } from 'node:net';
 import type { ProviderConfig } from '../config/config.ts';
@@ -114,7 +115,7 @@ class Handshake extends SmtpConnection {
   }
 
   override _actionEHLO(text: string): void {
-    const mayFallBack = this.#provider.credentials === undefined;
+    const mayFallBack = !this.#lacksTls && this.#provider.credentials === undefined;
     // RFC 5321 section 3.2: HELO is for servers that do not know EHLO, not for those that are busy.
     const reply = this.#expected(text, code => code < 300 || (code >= 500 && mayFallBack));
     if (reply === undefined) return;
@@ -141,9 +142,9 @@ class Handshake extends SmtpConnection {
     });
   }
 
-  /** Credentials need it, and it is not there, or not yet. */
+  /** It is required and not there, or not yet. */
   get #lacksTls(): boolean {
-    return this.#provider.credentials !== undefined && !this.secure;
+    return this.#provider.tls.required && !this.secure;
   }
 
   #enter(stage: SetupStage): void {
@@ -190,11 +191,9 @@ class Handshake extends SmtpConnection {
   #afterHello(): void {
     const { credentials } = this.#provider;
     if (this.#lacksTls) {
+      const why = credentials === undefined ? 'tls.required is true' : 'credentials need it';
       this.#stage = 'starttls';
-      this.fail({
-        fault: 'not-offered',
-        message: 'the provider does not offer STARTTLS, and credentials need it',
-      });
+      this.fail({ fault: 'not-offered', message: `the provider does not offer STARTTLS, and ${why}` });
       return;
     }
     if (credentials === undefined) {

@@ -59,6 +59,22 @@ describe('the list of providers, changed live', { concurrency: true }, () => {
       assert.equal(relay.provider(1).messages.length, 1);
     }));
 
+  test('a provider of which TLS is demanded from now on: what is open in clear is closed, the next mail goes elsewhere', () =>
+    withRelay({ providers: [{}, {}] }, async relay => {
+      await relay.until('recipient-delivered', 1, await relay.send());
+      assert.equal(relay.provider(0).counters.connectionsNow, 1);
+      await relay.reconfigure(config => {
+        const [first, second] = config['forwardProviders'] as [Json, Json];
+        const tls = { ...(first['tls'] as Json), required: true };
+        return { ...config, forwardProviders: [{ ...first, tls }, second] };
+      });
+      await until(() => relay.provider(0).counters.connectionsNow === 0, 'its connection to be closed');
+      await relay.until('recipient-delivered', 1, await relay.send());
+      assert.deepEqual([relay.provider(0).messages.length, relay.provider(1).messages.length], [1, 1]);
+      assert.equal(relay.status('first').state, 'failing');
+      assert.equal(relay.status('first').reason, 'TlsFailure');
+    }));
+
   test('a configuration that cannot be used changes nothing', () =>
     withRelay({}, async relay => {
       await assert.rejects(relay.reconfigureProvider(0, { pasword: 'x' }), /pasword/);

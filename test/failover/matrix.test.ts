@@ -38,6 +38,7 @@ interface Row {
 }
 
 const account = { users: { 'user@example.com': 'secret' }, tls: 'starttls' } as const;
+const demanding = { tls: { required: true } };
 /** More than the buffers of a connection hold. */
 const large = `Subject: large\r\n\r\n${`${'x'.repeat(998)}\r\n`.repeat(12_000)}`;
 const elsewhere = authority().issue({ names: ['elsewhere.example'] });
@@ -84,6 +85,22 @@ const connecting: readonly Row[] = [
     'tls',
     'failing',
   ]),
+  row('TLS is required without a user name, and absent', { entry: demanding }, [
+    1,
+    'starttls',
+    'tls',
+    'failing',
+  ]),
+  row(
+    'TLS is required without a user name, and refused',
+    { tls: 'starttls', entry: demanding, script: { starttls: '502 5.5.1 what?' } },
+    [1, 'starttls', 'tls', 'failing'],
+  ),
+  row(
+    'TLS is required without a user name, and the certificate is for another host',
+    { tls: 'starttls', entry: demanding, certificate: elsewhere },
+    [1, 'starttls', 'tls', 'failing'],
+  ),
   row('the greeting is 4xx', { script: { greeting: '450 4.3.2 busy' } }, [
     3,
     'greeting',

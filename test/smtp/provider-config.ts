@@ -12,6 +12,7 @@ export function providerConfig(
   { host, port }: { readonly host: string; readonly port: number },
   { tls, limits, timeouts, ...rest }: Overrides = {},
 ): ProviderConfig {
+  const required = rest.ssl === true || rest.credentials !== undefined;
   return {
     name: `${host}:${port}`,
     host,
@@ -19,7 +20,7 @@ export function providerConfig(
     ssl: false,
     priority: 1,
     ...rest,
-    tls: { insecureSkipVerify: false, minVersion: 'TLSv1.2', ...tls },
+    tls: { required, insecureSkipVerify: false, minVersion: 'TLSv1.2', ...tls },
     limits: {
       maxConnections: 10,
       maxRecipientsPerMessage: 100,

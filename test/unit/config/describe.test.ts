@@ -10,6 +10,7 @@ const config = compiled(
       { host: 'b.test', port: 587, username: 'someone', password: 'sesame', priority: 2 },
       { host: 'a.test', port: 465, ssl: true, username: 'someone', passwordFile: 'gone', priority: 1 },
       { host: 'fd00::1', port: 25, priority: 3, tls: { insecureSkipVerify: true } },
+      { host: 'c.test', port: 25, priority: 4, tls: { required: true } },
     ],
     listener: { auth: { accounts: [{ username: 'someone', password: 'sesame' }], allowClearText: true } },
   },
@@ -19,12 +20,13 @@ const config = compiled(
 describe('the description of a configuration', () => {
   test('shows people the effective order and what cannot be used', () => {
     const lines = describeForPeople(config).split('\n');
-    assert.deepEqual(lines.slice(0, 5), [
+    assert.deepEqual(lines.slice(0, 6), [
       'Forwarding: on',
       'Providers, in the order in which they are tried:',
       '  1. a.test, a.test:465, priority 1: CANNOT BE USED: forwardProviders[1].passwordFile: gone cannot be read: no such file',
       '  2. b.test, b.test:587, priority 2, STARTTLS required, with authentication',
       '  3. fd00::1, [fd00::1]:25, priority 3, STARTTLS when offered, without authentication, certificate NOT verified',
+      '  4. c.test, c.test:25, priority 4, STARTTLS required, without authentication',
     ]);
     assert.ok(lines.includes('Tries: 3 at each provider, first wait 1 s'));
     assert.ok(lines.includes('Resend: after 1 min, at most 1 h apart, given up after 5 d'));
@@ -36,7 +38,7 @@ describe('the description of a configuration', () => {
     const json = JSON.parse(JSON.stringify(describeConfig(config)));
     assert.deepEqual(
       json.providers.map((provider: { name: string; authenticates: boolean }) => provider.name),
-      ['a.test', 'b.test', 'fd00::1'],
+      ['a.test', 'b.test', 'fd00::1', 'c.test'],
     );
     assert.equal(json.listener.accounts, 1);
     assert.equal(json.fingerprint, config.fingerprint);

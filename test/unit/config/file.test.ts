@@ -75,7 +75,7 @@ describe('keys that nobody knows', () => {
     assert.deepEqual(refused(one({ limits: { maxConections: 1 }, tls: { insecure: true, zebra: 1 } })), [
       'forwardProviders[0].limits.maxConections: is not a known key: did you mean maxConnections?',
       'forwardProviders[0].tls.insecure: is not a known key: did you mean insecureSkipVerify?',
-      'forwardProviders[0].tls.zebra: is not a known key: must be one of serverName, insecureSkipVerify, minVersion, caFile',
+      'forwardProviders[0].tls.zebra: is not a known key: must be one of required, serverName, insecureSkipVerify, minVersion, caFile',
     ]);
   });
 

@@ -163,6 +163,7 @@ describe('TLS of a provider', () => {
       files: { 'ca.pem': certificate },
     });
     assert.deepEqual(config.providers[0]?.tls, {
+      required: false,
       ca: certificate,
       serverName: 'x.test',
       insecureSkipVerify: false,
@@ -195,7 +196,7 @@ describe('TLS of a provider', () => {
 
   test('that STARTTLS alone would bring, and no credentials demand, is allowed with a warning', () => {
     const warning =
-      'forwardProviders[0].tls: is followed where smtp.example.com offers STARTTLS; without a user name mail goes in clear where it does not';
+      'forwardProviders[0].tls: is followed where smtp.example.com offers STARTTLS; without a user name mail goes in clear where it does not, unless forwardProviders[0].tls.required is true';
     const warnings = (provider: object) => compiled(one(provider)).warnings;
     const tls = { serverName: 'mx.example.com' };
     assert.deepEqual(warnings({ tls }), [warning]);
@@ -203,6 +204,52 @@ describe('TLS of a provider', () => {
     assert.deepEqual(warnings({ tls, username: 'u', password: 'p' }), []);
     assert.deepEqual(warnings({ tls, ssl: true, port: 465 }), []);
     assert.deepEqual(warnings({ tls: { minVersion: 'TLSv1.2' } }), []);
+    for (const required of [true, false]) assert.deepEqual(warnings({ tls: { ...tls, required } }), []);
+  });
+
+  const login = { username: 'u', password: 'p' };
+  const implicit = { ssl: true, port: 465 };
+  for (const [title, provider, required] of [
+    ['is not required without a user name', {}, false],
+    ['is not required without a user name, and the file may say so', { tls: { required: false } }, false],
+    ['is required without a user name where the file says so', { tls: { required: true } }, true],
+    ['is required with a user name', login, true],
+    ['is required with a user name, and the file may say so', { ...login, tls: { required: true } }, true],
+    [
+      'is required with a user name in a file that is missing',
+      { usernameFile: 'u', passwordFile: 'p' },
+      true,
+    ],
+    ['is there from the first byte whatever is required', { ...implicit, tls: { required: false } }, true],
+    [
+      'is there from the first byte, with a user name too',
+      { ...implicit, ...login, tls: { required: false } },
+      true,
+    ],
+  ] as const) {
+    test(title, () => {
+      assert.equal(compiled(one(provider)).providers[0]?.tls.required, required);
+    });
+  }
+
+  test('is required where there are credentials, and the file must not say otherwise', () => {
+    const problem =
+      'forwardProviders[0].tls.required: must not be false where there is a user name: credentials are sent over verified TLS only';
+    const tls = { required: false };
+    assert.deepEqual(refused(one({ ...login, tls })), [problem]);
+    assert.deepEqual(refused(one({ usernameFile: 'u', passwordFile: 'p', tls })), [problem]);
+    assert.deepEqual(refused(one({ username: fromEnv('ME'), password: 'p', tls }, { smtpPort: -1 })), [
+      'smtpPort: -1 must be a whole number from 0 to 65535',
+      problem,
+    ]);
+  });
+
+  test('is said to be required by true or false; another value is the only thing that can be told', () => {
+    const file = one({ ...login, tls: { required: 'no' } });
+    assert.deepEqual(refused(file), ['forwardProviders[0].tls.required: "no" must be true or false']);
+    assert.deepEqual(refused(one({ ...login, ssl: 'yes', tls: { required: false } })), [
+      'forwardProviders[0].ssl: "yes" must be true or false',
+    ]);
   });
 
   test('that does not go with the port is allowed with a warning', () => {

@@ -405,13 +405,89 @@ describe('TLS', () => {
     assert.equal(started.sessions[0]?.commands.length, 1);
   });
 
-  test('with credentials an offer of STARTTLS in an odd form is none, and no failure of AUTH', async () => {
+  const demanded = { ...trusted, required: true };
+  const commands = ({ sessions }: ScriptedProvider) =>
+    sessions.at(-1)?.commands.map(line => line.split(' ', 1)[0]);
+
+  test('required without credentials is used, and verified by the authorities of the system or of the file', async () => {
+    const started = await provider({ tls: 'starttls' });
+    const session = await openSession(providerConfig(started, { tls: demanded }), never);
+    session.destroy();
+    assert.equal(started.sessions[0]?.secure, true);
+    for (const tls of [{ required: true }, { ...demanded, serverName: 'wrong.test' }]) {
+      assert.deepEqual(await outcome(providerConfig(started, { tls })), [
+        'starttls',
+        'certificate',
+        undefined,
+      ]);
+      assert.deepEqual(commands(started), ['EHLO', 'STARTTLS']);
+    }
+  });
+
+  test('required of a provider whose certificate nobody verifies is used all the same', async () => {
+    const started = await provider({ tls: 'starttls', certificate: authority().issue({ selfSigned: true }) });
+    const config = providerConfig(started, { tls: { required: true, insecureSkipVerify: true } });
+    const session = await openSession(config, never);
+    session.destroy();
+    assert.equal(started.sessions[0]?.secure, true);
+  });
+
+  test('required and not offered: nothing but EHLO is said, and the message names the key', async () => {
+    const started = await provider();
+    const { message, ...rest } = await failure(providerConfig(started, { tls: demanded }));
+    assert.deepEqual(rest, { stage: 'starttls', fault: 'not-offered' });
+    assert.equal(message, 'the provider does not offer STARTTLS, and tls.required is true');
+    assert.deepEqual(commands(started), ['EHLO']);
+    await gone(started);
+    const session = await openSession(providerConfig(started, { tls: trusted }), never);
+    assert.deepEqual([session.usable, started.sessions[1]?.secure], [true, false]);
+    session.destroy();
+  });
+
+  for (const [reply, code] of [
+    ['454 4.7.0 TLS not available', 454],
+    ['502 5.5.1 what?', 502],
+  ] as const) {
+    test(`required and refused by ${code}: nothing more is said`, async () => {
+      const started = await provider({ tls: 'starttls', script: { starttls: reply } });
+      assert.deepEqual(await outcome(providerConfig(started, { tls: demanded })), [
+        'starttls',
+        'reply',
+        code,
+      ]);
+      assert.deepEqual(commands(started), ['EHLO', 'STARTTLS']);
+      await gone(started);
+    });
+  }
+
+  test('required is not evaded by a provider that knows HELO alone', async () => {
+    const started = await provider({ script: { ehlo: '502 5.5.1 what?' } });
+    assert.deepEqual(await outcome(providerConfig(started, { tls: demanded })), ['ehlo', 'reply', 502]);
+    assert.deepEqual(commands(started), ['EHLO']);
+  });
+
+  test('required is not evaded by an offer in an odd form', async () => {
     for (const line of ['250 \tSTARTTLS', '250 X-STARTTLSX', '250 \u017ftarttls']) {
       const started = await provider({ script: { ehlo: raw(`250-x\r\n${line}\r\n`) } });
-      const config = providerConfig(started, { credentials });
-      assert.deepEqual(await outcome(config), ['starttls', 'not-offered', undefined], line);
-      assert.equal(started.sessions[0]?.commands.length, 1);
+      for (const more of [{}, { credentials }]) {
+        const config = providerConfig(started, { tls: demanded, ...more });
+        assert.deepEqual(await outcome(config), ['starttls', 'not-offered', undefined], line);
+        assert.deepEqual(commands(started), ['EHLO']);
+      }
     }
+  });
+
+  test('required and there, HELO will do where EHLO is unknown under it', async () => {
+    const started = await provider({
+      tls: 'starttls',
+      script: {
+        ehlo: ({ line, session }) =>
+          session.secure && line.startsWith('EHLO') ? '502 5.5.1 what?' : undefined,
+      },
+    });
+    const session = await openSession(providerConfig(started, { tls: demanded }), never);
+    session.destroy();
+    assert.deepEqual(commands(started), ['EHLO', 'STARTTLS', 'EHLO', 'HELO']);
   });
 
   test('what a man in the middle appends to the answer to STARTTLS is not taken for the secured session', async () => {

@@ -93,6 +93,7 @@ describe('the providers at work', () => {
     port: { port: 465 },
     ssl: { ssl: true },
     tls: { tls: { ...config('a').tls, serverName: 'other.test' } },
+    'tls.required': { tls: { ...config('a').tls, required: true } },
     credentials: { credentials: { username: 'u', password: 'new' } },
     timeouts: { timeouts: { ...config('a').timeouts, connectMs: 1 } },
   })) {
