@@ -72,11 +72,16 @@ function providerProblems({ forwardSMTP, forwardProviders }: MailRelaySpec): str
     problems.push('spec.forwardProviders: must list at least one provider, or forwardSMTP must be false');
   }
   const seen = new Set<string>();
-  for (const [index, { name, secretRef }] of forwardProviders.entries()) {
+  for (const [index, { name, ssl, tls, secretRef }] of forwardProviders.entries()) {
     const path = `spec.forwardProviders[${index}]`;
     if (seen.has(name)) problems.push(`${path}.name: ${JSON.stringify(name)} must be unique`);
     seen.add(name);
     if (secretRef !== undefined) problems.push(...keyProblems(secretRef, `${path}.secretRef`));
+    if (secretRef !== undefined && !ssl && tls.required === false) {
+      problems.push(
+        `${path}.tls.required: must not be false where there is a secretRef: credentials are sent over verified TLS only`,
+      );
+    }
   }
   return problems;
 }

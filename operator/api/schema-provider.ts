@@ -45,20 +45,29 @@ const providerTlsSchema = z
   .describe('Whether TLS to this provider is demanded, and how it is verified.');
 
 /** One item of spec.forwardProviders. */
-export const providerSchema = z
-  .strictObject({
-    ...providerFields,
-    name: providerFields.name
-      .unwrap()
-      .describe('The name in status, metrics and logs; unique in the list.')
-      .max(63)
-      .register(allowedWords, { allowed: 'text of 1 to 63 letters, digits, and . _ : - between them' }),
-    secretRef: credentialsRef(
-      'The Secret with the user name and password, in the namespace of the MailRelay. Absent: no authentication. While the Secret or a key is missing the provider is left out (Misconfigured) and the others go on.',
-    ).optional(),
-    tls: providerTlsSchema.prefault({}),
-  })
-  .describe('One SMTP provider.');
+export const providerSchema = withRules(
+  z
+    .strictObject({
+      ...providerFields,
+      name: providerFields.name
+        .unwrap()
+        .describe('The name in status, metrics and logs; unique in the list.')
+        .max(63)
+        .register(allowedWords, { allowed: 'text of 1 to 63 letters, digits, and . _ : - between them' }),
+      secretRef: credentialsRef(
+        'The Secret with the user name and password, in the namespace of the MailRelay. Absent: no authentication. While the Secret or a key is missing the provider is left out (Misconfigured) and the others go on.',
+      ).optional(),
+      tls: providerTlsSchema.prefault({}),
+    })
+    .describe('One SMTP provider.'),
+  [
+    {
+      rule: '!has(self.tls.required) || self.tls.required || self.ssl || !has(self.secretRef)',
+      message: 'must not be false where there is a secretRef: credentials are sent over verified TLS only',
+      fieldPath: '.tls.required',
+    },
+  ],
+);
 
 /** A provider with its defaults filled in. */
 export type ProviderSpec = z.output<typeof providerSchema>;

@@ -109,6 +109,21 @@ const rules: readonly RuleCase[] = [
     message: 'must differ from usernameKey',
   },
   {
+    title: 'credentials need TLS',
+    accepted: [
+      secured({ ...provider, tls: { required: true } }),
+      secured({ ...provider, ssl: true, tls: { required: false } }),
+      secured({ name: 'lan', host: '10.0.0.25', port: 25, tls: { required: true } }),
+      secured({ name: 'lan', host: '10.0.0.25', port: 25, tls: { required: false } }),
+    ],
+    refused: [
+      secured({ ...provider, tls: { required: false } }),
+      secured({ ...provider, ssl: false, tls: { required: false, serverName: 'mx.example.com' } }),
+    ],
+    field: 'spec.forwardProviders[0].tls.required',
+    message: 'must not be false where there is a secretRef: credentials are sent over verified TLS only',
+  },
+  {
     title: 'the account of clients has two keys',
     accepted: [{ listener: { auth: { secretRef: account } } }],
     refused: [{ listener: { auth: { secretRef: { ...account, usernameKey: 'password' } } } }],
@@ -273,6 +288,10 @@ const rules: readonly RuleCase[] = [
     message: "must not have the operator's own annotations (mailrelay.dev/…)",
   },
 ];
+
+function secured(one: typeof provider): MailRelaySpecInput {
+  return { forwardProviders: [one] };
+}
 
 function rated(messagesPerSecond: number): MailRelaySpecInput {
   return { forwardProviders: [{ ...provider, limits: { messagesPerSecond } }] };

@@ -24,6 +24,8 @@ describe('a config.json that was converted', () => {
     forwardProviders: [
       { host: 'smtp.primary.com', port: 587, username: 'user@primary.com', password: 'x', priority: 2 },
       { host: 'smtp.backup.com', port: 465, ssl: true, limits: { maxConnections: 3 } },
+      { host: 'smtp-relay.example.com', port: 25, tls: { required: true } },
+      { host: 'smart-host.example.com', port: 25, tls: { required: false } },
     ],
     retry: { attempts: 2 },
     resend: { jitter: 0.1, bounces: true },
@@ -44,7 +46,14 @@ describe('a config.json that was converted', () => {
     const essence = ({ providers, retry, resend, listener }: typeof before) => ({
       retry,
       resend,
-      providers: providers.map(({ name, host, port, ssl, limits }) => ({ name, host, port, ssl, limits })),
+      providers: providers.map(({ name, host, port, ssl, tls, limits }) => ({
+        name,
+        host,
+        port,
+        ssl,
+        tls,
+        limits,
+      })),
       listener: { ...listener, accounts: [], host: '', port: 0 },
     });
     assert.deepEqual(essence(after), essence(before));

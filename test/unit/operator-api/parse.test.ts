@@ -66,6 +66,13 @@ describe('parseMailRelay', () => {
       ['spec.forwardProviders[1].name: "primary" must be unique'],
     ],
     [
+      'credentials in clear',
+      { forwardProviders: [{ ...provider, tls: { required: false } }] },
+      [
+        'spec.forwardProviders[0].tls.required: must not be false where there is a secretRef: credentials are sent over verified TLS only',
+      ],
+    ],
+    [
       'an open relay by another name is one',
       { ...minimalSpec, listener: { allowedNetworks: ['::ffff:0.0.0.0/97', '10.0.0.0/8'] } },
       [

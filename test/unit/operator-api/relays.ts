@@ -95,7 +95,7 @@ export const everythingSpec: MailRelaySpecInput = {
       priority: 5,
       secretRef: { name: 'smtp-logins', usernameKey: 'aliyun-user', passwordKey: 'aliyun-password' },
     },
-    { name: 'lan', host: '10.0.0.25', port: 25, tls: { insecureSkipVerify: true } },
+    { name: 'lan', host: '10.0.0.25', port: 25, tls: { required: true, insecureSkipVerify: true } },
   ],
   retry: { attempts: 2, initialDelayMilliseconds: 500, multiplier: 3, patienceSeconds: 10 },
   resend: {

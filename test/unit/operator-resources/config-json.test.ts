@@ -50,11 +50,17 @@ describe('config.json as the operator writes it', () => {
       files: mounted(everythingSpec),
     });
     assert.deepEqual(
-      providers.map(({ name, priority, host, ssl }) => ({ name, priority, host, ssl })),
+      providers.map(({ name, priority, host, ssl, tls: { required } }) => ({
+        name,
+        priority,
+        host,
+        ssl,
+        required,
+      })),
       [
-        { name: 'lan', priority: 2, host: '10.0.0.25', ssl: false },
-        { name: 'aliyun', priority: 5, host: 'smtp.qiye.aliyun.com', ssl: true },
-        { name: 'ses', priority: 10, host: 'email-smtp.us-east-1.amazonaws.com', ssl: false },
+        { name: 'lan', priority: 2, host: '10.0.0.25', ssl: false, required: true },
+        { name: 'aliyun', priority: 5, host: 'smtp.qiye.aliyun.com', ssl: true, required: true },
+        { name: 'ses', priority: 10, host: 'email-smtp.us-east-1.amazonaws.com', ssl: false, required: true },
       ],
     );
     assert.deepEqual(providers[1]?.credentials, {
