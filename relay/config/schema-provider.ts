@@ -39,8 +39,8 @@ export const providerLimitsSchema = z
     maxRecipientsPerMessage: whole(
       1,
       10_000,
-      'Recipients in one transaction; a message with more goes in several. RFC 5321 section 4.5.3.1.8 promises 100; Amazon SES takes 50.',
-    ).default(100),
+      'Recipients in one transaction; a message with more goes in several. RFC 5321 section 4.5.3.1.8 promises 100; Amazon SES takes 50 and refuses the whole message for more.',
+    ).default(50),
     maxMessageBytes: whole(
       1024,
       1_073_741_824,

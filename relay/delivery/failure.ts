@@ -60,7 +60,11 @@ export class SessionError extends Error {
 
 /** For people: `550 5.1.1 No such user`, or `connect: connection refused`. */
 export function describe(failure: Failure): string {
-  const { reply, stage, message } = failure;
-  if (reply === undefined) return `${stage}: ${message}`;
+  const { fault, reply, stage, message } = failure;
+  // A reply that came out of place may be a 250: what was wrong with it says the message.
+  if (fault !== 'reply' || reply === undefined) {
+    const head = `${stage}: `;
+    return message.startsWith(head) ? message : head + message;
+  }
   return [reply.code, reply.enhanced, reply.text].filter(part => part !== undefined && part !== '').join(' ');
 }

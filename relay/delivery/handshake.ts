@@ -183,8 +183,15 @@ class Handshake extends SmtpConnection {
       this.fail({ fault: 'garbled', message: `${this.#stage}: the answer is not an SMTP reply` });
       return;
     }
-    const fault = reply.code >= 400 ? 'reply' : 'garbled';
-    this.fail({ fault, reply, message: `${this.#stage} refused: ${replyLine(reply)}` });
+    const stage = this.#stage;
+    if (reply.code >= 400)
+      this.fail({ fault: 'reply', reply, message: `${stage} refused: ${replyLine(reply)}` });
+    else
+      this.fail({
+        fault: 'garbled',
+        reply,
+        message: `${stage}: answered out of place with ${replyLine(reply)}`,
+      });
   }
 
   /** The gate before AUTH and MAIL. Here, since nodemailer and we do not read every odd reply to EHLO alike. */

@@ -158,7 +158,8 @@ function byMailMeaning(known: Known, refusal: Refusal): Verdict | undefined {
     case 'no-such-mailbox':
       return refusal.stage === 'rcpt' && isPermanent(refusal.reply) ? noSuchMailbox : undefined;
     case 'too-many-recipients':
-      return refusal.stage === 'rcpt' ? tooMany(refusal) : undefined;
+      // After the content nothing is left to split in this transaction, but fewer at a time would have been taken.
+      return refusal.stage === 'rcpt' ? tooMany(refusal) : verdict('rate', {});
     default:
       return undefined;
   }
@@ -231,7 +232,8 @@ function judgeRecipient(refusal: Refusal): Verdict {
   const enhanced = reply.enhanced ?? '';
   // 5.1.7 and 5.1.8 are about the sender's address (RFC 3463 section 3.2).
   if (enhanced === '5.1.7' || enhanced === '5.1.8') return refused('sender');
-  if (enhanced.startsWith('5.1.')) return noSuchMailbox;
+  // 5.1.0 is any other fault of an address, of the sender's too.
+  if (enhanced.startsWith('5.1.') && enhanced !== '5.1.0') return noSuchMailbox;
   return refused(classOf('rcpt', reply));
 }
 

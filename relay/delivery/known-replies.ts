@@ -81,6 +81,7 @@ const amazon: KnownReplies = {
   provider: 'Amazon SES',
   source: 'docs.aws.amazon.com/ses/latest/dg/troubleshoot-smtp.html',
   replies: [
+    { contains: 'recipient count exceeds', meaning: 'too-many-recipients' },
     { contains: 'daily message quota exceeded', meaning: 'quota-exceeded' },
     // The limit is per second, and the guide starts with a wait of 5 s.
     { contains: 'maximum sending rate exceeded', meaning: 'rate-limited', waitMs: 5 * second },
@@ -149,7 +150,7 @@ const postmark: KnownReplies = {
     { contains: 'inactive recipient', meaning: 'policy-refused' },
     { contains: 'sender signature', meaning: 'sender-refused' },
     { contains: 'pending approval', meaning: 'policy-refused' },
-    { contains: 'not allowed to send', meaning: 'service-unavailable', waitMs: hour },
+    { contains: 'out of credits', meaning: 'service-unavailable', waitMs: hour },
   ],
 };
 
@@ -213,7 +214,17 @@ const builtIn: readonly KnownReply[] = knownReplies.flatMap(({ replies }) => rep
 export function lookUp(stage: Stage, reply: Reply, rules: readonly ReplyRule[]): Known | undefined {
   const text = reply.text.toLowerCase();
   const fits = (rule: ReplyRule): boolean => matches(rule, stage, reply, text);
-  return rules.find(fits) ?? builtIn.find(fits);
+  return rules.find(fits) ?? builtIn.find(row => fits(row) && !(isAboutMailbox(stage, reply) && isWord(row)));
+}
+
+/** X.1 and X.2 are an address and its mailbox (RFC 3463 section 3): at RCPT, that recipient's. */
+function isAboutMailbox(stage: Stage, { enhanced }: Reply): boolean {
+  return stage === 'rcpt' && /^(?:5\.1|[45]\.2)\./.test(enhanced ?? '');
+}
+
+/** Words by which many say that they throttle: a mailbox that is throttled is described by the same ones. */
+function isWord(row: KnownReply): boolean {
+  return common.replies.includes(row) && (row.meaning === 'rate-limited' || row.meaning === 'quota-exceeded');
 }
 
 /** Every condition that a rule has must hold; a rule about no reply in particular never does. */

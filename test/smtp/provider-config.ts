@@ -23,7 +23,7 @@ export function providerConfig(
     tls: { required, insecureSkipVerify: false, minVersion: 'TLSv1.2', ...tls },
     limits: {
       maxConnections: 10,
-      maxRecipientsPerMessage: 100,
+      maxRecipientsPerMessage: 50,
       messagesPerConnection: 1000,
       connectionLifetimeMs: 600_000,
       idleTimeoutMs: 60_000,

@@ -271,7 +271,7 @@ describe('limits and timeouts of a provider', () => {
     const [provider] = compiled(one()).providers;
     assert.deepEqual(provider?.limits, {
       maxConnections: 20,
-      maxRecipientsPerMessage: 100,
+      maxRecipientsPerMessage: 50,
       messagesPerConnection: 1000,
       connectionLifetimeMs: 600_000,
       idleTimeoutMs: 30_000,

@@ -171,6 +171,7 @@ const published: Readonly<Record<string, readonly Published[]>> = {
     ['rcpt', '452 4.5.3 Too many recipients', 'rate', 'rest-now'],
   ],
   'Amazon SES': [
+    ['dot', '554 Transaction failed: Recipient count exceeds 50.', 'rate', 'deferred'],
     ['dot', '454 Throttling failure: Maximum sending rate exceeded.', 'rate', { cool: 5 }],
     ['data', '454 Throttling failure: Daily message quota exceeded.', 'rate', hour],
     ['auth', '454 Temporary authentication failure', 'rate', aMinute],
@@ -266,6 +267,10 @@ const published: Readonly<Record<string, readonly Published[]>> = {
     ['dot', '550 You are not allowed to send: out of credits', 'service', hour],
   ],
   'many (Postfix, Exim, Sendmail, qmail, Coremail, Yandex)': [
+    ['rcpt', '452 4.2.2 The recipient reached the daily limit of incoming messages', 'mailbox', 'deferred'],
+    ['rcpt', '550 5.1.1 unknown mailbox at throttled-domain.example', 'mailbox', 'ended'],
+    ['rcpt', '550 5.7.1 You are not allowed to send to this mailing list', 'policy', 'refused'],
+    ['mail', '550 5.7.1 You are not allowed to send from a@example.com', 'sender', 'refused'],
     ['rcpt', '553 5.7.1 <a@b>: Sender address rejected: not owned by user c', 'sender', 'refused'],
     [
       'rcpt',
