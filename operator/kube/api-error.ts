@@ -1,6 +1,7 @@
 /**
  * The two ways in which a call to the API server fails: it answered with a Status (ApiError), or no complete
- * answer came (ConnectionError). Callers decide by `code` and `kind`, never by message text.
+ * answer came (ConnectionError). Callers decide by `code` and `kind`, or ask one of the functions below; message
+ * text is read here alone, and only where the API server says the thing in no other way.
  */
 
 export interface StatusDetails {
@@ -70,7 +71,12 @@ export const isAlreadyExists = (error: unknown): boolean =>
 /** The resourceVersion or continue token is older than what the server still knows. */
 export const isGone = (error: unknown): boolean =>
   error instanceof ApiError && (error.code === 410 || error.reason === 'Expired' || error.reason === 'Gone');
-/** The object was refused by validation or admission: the same request will be refused again. */
-export const isInvalid = (error: unknown): boolean =>
-  error instanceof ApiError && (error.code === 422 || error.code === 400);
 export const isForbidden = (error: unknown): boolean => error instanceof ApiError && error.code === 403;
+
+/** An apply whose fields are not those of the kind has code 500 and no reason, as a server in trouble has. */
+const notOfTheKind = /^failed to create typed patch object /;
+
+/** The object was refused by its schema, validation, admission or for want of rights: the same will be refused again. */
+export const isRefusal = (error: unknown): boolean =>
+  error instanceof ApiError &&
+  ([400, 403, 422].includes(error.code) || (error.code === 500 && notOfTheKind.test(error.message)));

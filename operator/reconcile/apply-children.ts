@@ -6,7 +6,7 @@
  */
 import type { MailRelay } from '../api/mail-relay.ts';
 import { annotations } from '../api/names.ts';
-import { ApiError, isConflict } from '../kube/api-error.ts';
+import { ApiError, isConflict, isRefusal } from '../kube/api-error.ts';
 import { type Applier, needsApply } from '../kube/apply.ts';
 import type { KubeObject } from '../kube/object.ts';
 import type { KubeClient, Resource } from '../kube/resource.ts';
@@ -148,8 +148,7 @@ function notOurs(resource: Resource, object: KubeObject): Obstacle {
 
 /** What the API server refuses for good is told; anything else is tried again. */
 function obstacleOf(error: unknown, resource: Resource, name: string): Obstacle {
-  if (!(error instanceof ApiError) || !(error.code === 422 || error.code === 400 || error.code === 403))
-    throw error;
+  if (!(error instanceof ApiError && isRefusal(error))) throw error;
   const what = `${resource.kind} ${name}`;
   if (!/immutable|forbidden: updates to/i.test(error.message)) {
     return { reason: 'Refused', message: `${what}: ${error.message}` };

@@ -11,8 +11,8 @@ import {
   isAlreadyExists,
   isConflict,
   isForbidden,
-  isInvalid,
   isNotFound,
+  isRefusal,
 } from '../../operator/kube/api-error.ts';
 import { createApplier, NotLeaderError } from '../../operator/kube/apply.ts';
 import { createClient } from '../../operator/kube/client.ts';
@@ -93,11 +93,13 @@ describe('writing to a real API server', () => {
       const live = await client.get(configMaps, { namespace, name: 'refused' });
       await client.mergePatch(configMaps, live.metadata, { data: { a: '1' } });
       const restricted = createClient(await connect(await server.userKubeconfig('nobody')));
+      const unknown = { ...map('refused', {}), dat: {} } as ConfigMap;
       const refusals: [string, () => Promise<unknown>, (error: unknown) => boolean][] = [
         ['absent', () => client.get(configMaps, { namespace, name: 'absent' }), isNotFound],
         ['twice', () => client.create(configMaps, map('refused', {})), isAlreadyExists],
         ['old version', () => client.replace(configMaps, live), isConflict],
-        ['invalid', () => client.create(configMaps, map('In Valid', {})), isInvalid],
+        ['invalid', () => client.create(configMaps, map('In Valid', {})), isRefusal],
+        ['no such field', () => client.apply(configMaps, unknown, { fieldManager: 'kit-test' }), isRefusal],
         ['no right', () => restricted.list(configMaps), isForbidden],
         ['other uid', () => client.delete(configMaps, live.metadata, { uid: 'another' }), isConflict],
       ];
