@@ -46,11 +46,10 @@ export class HealthWatch {
   #stopped = false;
   /** One login at a time, whatever fails meanwhile: a refused one counts against the account. */
   #probing: Promise<string | undefined> | undefined;
-  /**
-   * Messages that cooled it down, the last ones. The end of a cool-down brings all that waits, these too; one that
-   * is answered so again, while others are taken, would keep the provider from everybody for as long as it waits.
-   */
-  readonly #throttled = new Set<string>();
+  /** Messages that cooled it down, the last ones, each with how many others had been taken by then. */
+  readonly #throttled = new Map<string, number>();
+  #lastThrottled: string | undefined;
+  #taken = 0;
 
   constructor(deps: HealthWatchDeps) {
     this.#deps = deps;
@@ -65,6 +64,7 @@ export class HealthWatch {
   }
 
   succeeded(): void {
+    this.#taken += 1;
     const { kind } = this.#health;
     if (kind === 'closed' && this.#health.strikes === 0 && this.#health.softStrikes === 0) return;
     this.#become(onDelivered(this.#health));
@@ -76,7 +76,7 @@ export class HealthWatch {
   }
 
   failed(verdict: Verdict, message: string, messageId?: string): void {
-    if (verdict.effect === 'cool-down' && messageId !== undefined && this.#hasCooled(messageId)) return;
+    if (verdict.effect === 'cool-down' && messageId !== undefined && this.#isItsOwn(messageId)) return;
     const moment = this.#moment(message);
     this.#become(
       onFailure(this.#health, verdict, messageId === undefined ? moment : { ...moment, messageId }),
@@ -112,13 +112,20 @@ export class HealthWatch {
     clearTimeout(this.#timer);
   }
 
-  /** Whether that message has cooled it down before; from now on it has. */
-  #hasCooled(messageId: string): boolean {
-    if (this.#throttled.has(messageId)) return true;
-    this.#throttled.add(messageId);
-    const [oldest] = this.#throttled;
+  /**
+   * Whether a throttle is meant for that message alone: it was throttled last, too, or other mail was taken meanwhile.
+   * The end of a cool-down brings all that waits, such a message with it, which would keep the provider from everybody
+   * for as long as it waits.
+   */
+  #isItsOwn(messageId: string): boolean {
+    const before = this.#throttled.get(messageId);
+    const isLast = this.#lastThrottled === messageId;
+    this.#lastThrottled = messageId;
+    this.#throttled.delete(messageId);
+    this.#throttled.set(messageId, this.#taken);
+    const [oldest] = this.#throttled.keys();
     if (oldest !== undefined && this.#throttled.size > THROTTLED) this.#throttled.delete(oldest);
-    return false;
+    return isLast || (before !== undefined && this.#taken > before);
   }
 
   #moment(message: string): { now: number; message: string; random: number } {

@@ -48,16 +48,21 @@ function watching(
 }
 
 describe('the health of a provider over time', () => {
-  test('a message cools it down once: answered so again, it is the message that waits', async t => {
+  test('a throttle that is meant for one message alone does not cool it down again', async t => {
     const { watch, tick } = watching(t);
     const kinds: string[] = [];
     const throttle = async (id: string): Promise<void> => {
       watch.failed(throttled, 'slow down', id);
-      kinds.push(watch.health.kind);
+      kinds.push(`${id} ${watch.health.kind}`);
       await tick(60_000);
     };
-    for (const id of ['a', 'a', 'b']) await throttle(id);
-    assert.deepEqual(kinds, ['cooling', 'closed', 'cooling']);
+    await throttle('a');
+    await throttle('a'); // twice in a row
+    await throttle('b');
+    await throttle('a'); // nothing was taken since
+    watch.succeeded();
+    await throttle('b'); // others were
+    assert.deepEqual(kinds, ['a cooling', 'a closed', 'b cooling', 'a cooling', 'b closed']);
   });
 
   test('three failures in a row open it, a success between starts the count again', t => {
