@@ -92,6 +92,8 @@ export class FaultyServer {
   readonly #directory: string;
   readonly #faults: Record<RequestKind, Fault[]> = { list: [], watch: [], other: [] };
   readonly #watchers = new Set<Watcher>();
+  /** What a LIST began to show, by version. */
+  readonly #snapshots = new Map<number, readonly ConfigMap[]>();
   readonly #sockets = new Map<number, Socket>();
   #history: Change[] = [];
   #version = 1_000;
@@ -267,14 +269,24 @@ export class FaultyServer {
     });
   }
 
+  /** All pages show what there was at the first one, and bear its version, as the API server's do. */
   #list(url: URL, response: ServerResponse): void {
     const limit = Number(url.searchParams.get('limit')) || Number.POSITIVE_INFINITY;
-    const start = Number(url.searchParams.get('continue') ?? 0);
-    const all = [...this.truth.values()].sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+    const [version = this.#version, start = 0] = (url.searchParams.get('continue') ?? '')
+      .split('/')
+      .filter(part => part !== '')
+      .map(Number);
+    const all = this.#snapshots.get(version) ?? this.#snapshot(version);
     const items = all.slice(start, start + limit).map(({ apiVersion: _a, kind: _k, ...item }) => item);
-    const next = start + limit < all.length ? { continue: String(start + limit) } : {};
-    const metadata = { resourceVersion: String(this.#version), ...next };
+    const next = start + limit < all.length ? { continue: `${version}/${start + limit}` } : {};
+    const metadata = { resourceVersion: String(version), ...next };
     json(response, 200, { apiVersion: 'v1', kind: 'ConfigMapList', metadata, items });
+  }
+
+  #snapshot(version: number): readonly ConfigMap[] {
+    const all = [...this.truth.values()].sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+    this.#snapshots.set(version, all);
+    return all;
   }
 
   #watch(url: URL, response: ServerResponse, spoiled: Partial<Watcher>): void {
