@@ -4,8 +4,9 @@
  * cookie, allows no other origin, and never lets a handler's exception escape.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { listenOn } from '../config/endpoint.ts';
+import { roomFor } from './connection-room.ts';
 import { HttpError, UnforeseenError } from './http-error.ts';
 
 /** What a handler gets. Answer with the functions of answer.ts. */
@@ -66,10 +67,11 @@ export async function serveHttp(options: HttpOptions): Promise<HttpEndpoint> {
     },
     (request, response) => void respond(request, response, options),
   );
-  server.maxConnections = maxConnections;
+  roomFor(server, maxConnections);
   server.on('clientError', (_error, socket) => {
-    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
-    else socket.destroy();
+    if (socket.writable) socket.write('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
+    // Half closed it would last for as long as a client likes that never closes its half.
+    (socket as Socket).destroySoon();
   });
   await listening(server, options);
   const { address, port } = server.address() as AddressInfo;
