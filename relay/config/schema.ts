@@ -105,7 +105,7 @@ const ownKeys = {
   diskReserveBytes: whole(
     0,
     1_125_899_906_842_624,
-    'Below this many free bytes new mail is refused (452 4.3.1) while sending goes on. Default: 5 % of the disk or twice listener.maxMessageBytes, whichever is more.',
+    'Below this many free bytes new mail is refused (452 4.3.1) while sending goes on. Default: 5 % of the disk, at most 2 GiB, or twice listener.maxMessageBytes, whichever is more; never more than a quarter of the disk.',
   ).optional(),
   retry: retrySchema.prefault({}),
   resend: resendSchema.prefault({}),

@@ -43,7 +43,6 @@ export function ehloName({ localAddress }: Pick<Socket, 'localAddress'>, machine
 }
 
 class SmtpSession implements Session {
-  readonly maxSize?: number;
   readonly #channel: Channel;
   readonly #capabilities: Capabilities;
   readonly #timeouts: ProviderTimeouts;
@@ -59,7 +58,6 @@ class SmtpSession implements Session {
     this.#channel = new Channel(socket);
     this.#capabilities = capabilities;
     this.#timeouts = timeouts;
-    if (capabilities.maxSize !== undefined) this.maxSize = capabilities.maxSize;
     this.#channel.onUnasked(() => this.#unasked());
   }
 

@@ -45,8 +45,6 @@ export interface Session {
   readonly usable: boolean;
   /** For how long nothing has come or gone on it, ms. */
   readonly quietMs: number;
-  /** Largest message by EHLO SIZE (RFC 1870); undefined = not said. */
-  readonly maxSize?: number;
   /**
    * Runs one transaction. Never rejects: whatever happens is in the report. Not
    * re-entrant. `atDot` hears, right before the final dot leaves, the positions

@@ -66,7 +66,7 @@ describe('opening a session', () => {
       const started = await provider(options);
       const login = 'users' in options ? { credentials } : {};
       const session = await openSession(providerConfig(started, { ssl, tls: trusted, ...login }), never);
-      assert.deepEqual([session.usable, session.transactions, session.maxSize], [true, 0, 52_428_800]);
+      assert.deepEqual([session.usable, session.transactions], [true, 0]);
       assert.equal(await session.noop(), true);
       await session.quit();
       assert.equal(session.usable, false);
