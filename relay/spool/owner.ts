@@ -12,11 +12,12 @@ import {
   renameSync,
   rmSync,
   statfsSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { Refusal } from './trouble.ts';
+import { Refusal, troubleOf } from './trouble.ts';
 
 export interface Owner {
   readonly pid: number;
@@ -138,13 +139,27 @@ export class Ownership {
 
   #write(owner: Owner): void {
     const temporary = `${this.#path}.tmp`;
-    const file = openSync(temporary, 'w', 0o640);
+    const line = `${JSON.stringify(owner)}\n`;
     try {
-      writeSync(file, `${JSON.stringify(owner)}\n`);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
+      writeNow(temporary, line, 'w');
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      const last = statSync(this.#path, { throwIfNoEntry: false });
+      if (last === undefined || troubleOf(error) !== 'full') throw error;
+      // Without room for a second file: over what the last owner left, in one write.
+      writeNow(this.#path, line.padEnd(last.size), 'r+');
+      return;
     }
     renameSync(temporary, this.#path);
+  }
+}
+
+function writeNow(path: string, text: string, flags: 'w' | 'r+'): void {
+  const file = openSync(path, flags, 0o640);
+  try {
+    writeSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
   }
 }

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { appendFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
@@ -151,6 +151,21 @@ describe('a full volume', () => {
     await child.said('refused');
     child.process.kill('SIGKILL');
     await child.ended;
+    assert.ok((await assertKept(directory, child.lines)) > 100);
+  });
+
+  test('does not keep it from starting when the ballast is used up and not a page is left', async t => {
+    const directory = await smallVolume(t);
+    if (directory === undefined) return t.skip('mounting a tmpfs is not permitted');
+    const child = run({ directory, what: 'fill' });
+    await child.said('refused');
+    child.process.kill('SIGKILL');
+    await child.ended;
+    await rm(join(directory, 'ballast'), { force: true });
+    for (let block = 1 << 16; block >= 1; block >>= 4) {
+      const written = appendFile(join(directory, '..', 'other'), Buffer.alloc(block));
+      if (await written.then(() => true).catch(() => false)) block <<= 4;
+    }
     assert.ok((await assertKept(directory, child.lines)) > 100);
   });
 });
