@@ -151,9 +151,11 @@ export class Client {
   segments: string[] = [];
   #waiting: (() => void) | undefined;
   ended = false;
+  readonly #raw: Socket;
 
   constructor(socket: Socket) {
     this.socket = socket;
+    this.#raw = socket;
     this.#listen(socket);
   }
 
@@ -245,6 +247,11 @@ export class Client {
 
   destroy(): void {
     this.socket.destroy();
+  }
+
+  /** Ends the connection by RST, also below TLS. */
+  reset(): void {
+    this.#raw.resetAndDestroy();
   }
 }
 
