@@ -8,7 +8,17 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Recipient } from '../../relay/spool/message.ts';
 import type { TransactionRecord } from '../smtp/record.ts';
-import { type Action, both, drop, garbage, partial, reset, type Script, take } from '../smtp/script.ts';
+import {
+  type Action,
+  both,
+  drop,
+  garbage,
+  partial,
+  reset,
+  type Script,
+  type Spoil,
+  take,
+} from '../smtp/script.ts';
 import { until } from '../smtp/wait.ts';
 import { type Json, type RelayUnderTest, startRelay } from './relay-under-test.ts';
 
@@ -52,6 +62,8 @@ type Plan = Readonly<
 interface Case {
   /** What each provider does, one entry each time a stage is reached; 'ok' and the end of the list are normal. */
   readonly plans: readonly Plan[];
+  /** What goes wrong at one byte of each of its sessions, if anything. */
+  readonly spoils: readonly (Spoil | undefined)[];
   readonly pipelining: readonly boolean[];
   readonly down: readonly boolean[];
   /** Recipients of each message. */
@@ -92,9 +104,18 @@ const plan: fc.Arbitrary<Plan> = fc.record({
   dot: some(atDot),
 });
 
+const spoil: fc.Arbitrary<Spoil | undefined> = fc.option(
+  fc.record({
+    afterBytes: fc.integer({ min: 0, max: 400 }),
+    by: fc.constantFrom<Spoil['by']>('end', 'reset', 'garbage', 0x01),
+  }),
+  { nil: undefined, freq: 2 },
+);
+
 const anyCase: fc.Arbitrary<Case> = fc.integer({ min: 1, max: 3 }).chain(count =>
   fc.record({
     plans: fc.array(plan, { minLength: count, maxLength: count }),
+    spoils: fc.array(spoil, { minLength: count, maxLength: count }),
     pipelining: fc.array(fc.boolean(), { minLength: count, maxLength: count }),
     down: fc.array(fc.boolean(), { minLength: count, maxLength: count }),
     messages: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 3 }),
@@ -103,7 +124,7 @@ const anyCase: fc.Arbitrary<Case> = fc.integer({ min: 1, max: 3 }).chain(count =
   }),
 );
 
-function scriptOf(plan: Plan): Script {
+function scriptOf(plan: Plan, spoil: Spoil | undefined): Script {
   const tables = {
     greeting: anywhere,
     ehlo: anywhere,
@@ -117,7 +138,7 @@ function scriptOf(plan: Plan): Script {
     stage,
     names.map(name => tables[stage as keyof Plan][name] ?? { do: 'accept' }),
   ]);
-  return Object.fromEntries(entries) as Script;
+  return { ...(Object.fromEntries(entries) as Script), ...(spoil === undefined ? {} : { spoil }) };
 }
 
 /** What the cases together came across: a property that meets nothing proves nothing. */
@@ -128,7 +149,7 @@ const DAY = 24 * 3_600_000;
 async function run(one: Case): Promise<void> {
   const relay = await startRelay({
     providers: one.plans.map((each, index) => ({
-      script: scriptOf(each),
+      script: scriptOf(each, one.spoils[index]),
       extensions: one.pipelining[index] ? ['PIPELINING', '8BITMIME'] : ['8BITMIME'],
       entry: { limits: { maxRecipientsPerMessage: one.perTransaction } },
     })),

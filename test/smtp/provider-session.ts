@@ -8,7 +8,8 @@ import type { Socket } from 'node:net';
 import { type SecureContext, TLSSocket } from 'node:tls';
 import { AuthDialogue } from './provider-auth.ts';
 import { type SessionRecord, TransactionRecord } from './record.ts';
-import type { Action, Moment, ScriptStage } from './script.ts';
+import type { Action, Moment, ScriptStage, Spoil } from './script.ts';
+import { Spoiler } from './spoiler.ts';
 
 /** What a session needs of its provider. */
 export interface SessionHost {
@@ -29,7 +30,7 @@ export interface SessionHost {
   readonly stalled: Set<() => void>;
   choose(moment: Moment): Action;
   bodyAfterBytes(): number;
-  cutAfterBytes(): number;
+  spoil(): Spoil | undefined;
   secureContext(): SecureContext;
   began(transaction: TransactionRecord): void;
   received(transaction: TransactionRecord): void;
@@ -63,7 +64,7 @@ export class ProviderSession {
   #socket: Socket;
   #input: Buffer = Buffer.alloc(0);
   #out = '';
-  #sent = 0;
+  readonly #spoiler: Spoiler;
   #mode: 'command' | 'data' | 'tls' = 'command';
   #blocked = false;
   #ended = false;
@@ -77,6 +78,7 @@ export class ProviderSession {
 
   constructor(socket: Socket, id: number, host: SessionHost) {
     this.#host = host;
+    this.#spoiler = new Spoiler(() => host.spoil());
     this.#plain = socket;
     this.#socket = socket;
     this.record = { id, openedAt: Date.now(), secure: false, commands: [], replies: [], discarded: 0 };
@@ -413,9 +415,7 @@ export class ProviderSession {
         this.#end();
         break;
       case 'reset':
-        this.#ended = true;
-        this.#flush();
-        this.#plain.resetAndDestroy();
+        this.#reset();
         break;
       case 'take':
         step.accepted?.();
@@ -456,18 +456,17 @@ export class ProviderSession {
     this.#send(`${reply.replaceAll('\n', '\r\n')}\r\n`);
   }
 
-  /** Gathers output; `cutAfterBytes` ends the session in the middle of it. */
+  /** Gathers output; a script that spoils it may end the session in the middle of it. */
   #send(text: string, encoding: BufferEncoding = 'utf8'): void {
     if (this.#ended) return;
-    const room = this.#host.cutAfterBytes() - this.#sent;
-    const piece = text.length > room ? text.slice(0, room) : text;
-    this.#sent += piece.length;
+    const { piece, ending } = this.#spoiler.pass(text);
     if (encoding === 'utf8') this.#out += piece;
     else {
       this.#flush();
       this.#socket.write(piece, encoding);
     }
-    if (text.length > room) this.#end();
+    if (ending === 'end') this.#end();
+    if (ending === 'reset') this.#reset();
   }
 
   #flush(): void {
@@ -475,6 +474,12 @@ export class ProviderSession {
     const out = this.#out;
     this.#out = '';
     if (this.#socket.writable) this.#socket.write(out);
+  }
+
+  #reset(): void {
+    this.#flush();
+    this.#ended = true;
+    this.#plain.resetAndDestroy();
   }
 
   /** FIN; what still comes is read and ignored. */

@@ -244,7 +244,7 @@ class Provider implements ScriptedProvider {
       stalled: this.#stalled,
       choose: moment => (this.#silent ? { do: 'stall' } : this.#choose(moment)),
       bodyAfterBytes: () => this.#script.bodyAfterBytes ?? 0,
-      cutAfterBytes: () => this.#script.cutAfterBytes ?? Number.POSITIVE_INFINITY,
+      spoil: () => this.#script.spoil,
       secureContext: () => this.#secureContext(),
       began: transaction => {
         this.counters.transactions++;

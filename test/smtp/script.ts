@@ -84,8 +84,23 @@ export interface Script extends Readonly<Partial<Record<ScriptStage, Rule>>> {
   readonly recipients?: Readonly<Record<string, Action>>;
   /** The `body` rule is asked once that many bytes of the body have come (default 0: with the first). */
   readonly bodyAfterBytes?: number;
-  /** Each session ends by FIN once the server has sent that many bytes of SMTP. */
-  readonly cutAfterBytes?: number;
+  /** What goes wrong at one byte of all that the server says in a session, whatever stage that is. */
+  readonly spoil?: Spoil;
+}
+
+/** A fault in the server's output, apart from what it does: it takes a mail whose answer is spoiled. */
+export interface Spoil {
+  /** Bytes of SMTP that come before as they should, in each session. */
+  readonly afterBytes: number;
+  /**
+   * end, reset  the connection ends, by FIN or by RST
+   * silence     nothing more is heard
+   * garbage     from there on all is garbage
+   * a byte      that one takes the place of the right one, the rest is as it should be
+   */
+  readonly by: 'end' | 'reset' | 'silence' | 'garbage' | number;
+  /** Called when a session reaches that byte. */
+  readonly reached?: () => void;
 }
 
 /** Asks a script. Lists are counted by the chooser, so a new script starts them anew. */

@@ -279,14 +279,10 @@ describe('setting up: stage by fault', () => {
       0,
     );
     assert.ok(bytes !== undefined && bytes > 100);
-    for (let cutAfterBytes = 0; cutAfterBytes < bytes; cutAfterBytes++) {
-      whole.follow({ cutAfterBytes });
+    for (let afterBytes = 0; afterBytes < bytes; afterBytes++) {
+      whole.follow({ spoil: { afterBytes, by: 'end' } });
       const { stage, fault } = await failure(config);
-      assert.deepEqual(
-        [stage, fault],
-        [cutAfterBytes < 25 ? 'greeting' : 'ehlo', 'lost'],
-        `${cutAfterBytes}`,
-      );
+      assert.deepEqual([stage, fault], [afterBytes < 25 ? 'greeting' : 'ehlo', 'lost'], `${afterBytes}`);
     }
     await gone(whole);
   });

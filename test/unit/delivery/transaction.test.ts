@@ -340,16 +340,16 @@ describe('a transaction: stage by fault', () => {
         .slice(2)
         .map((_, index) => sizes.slice(0, index + 3).reduce((sum, size) => sum + size, 0));
       const names: readonly Stage[] = ['mail', 'rcpt', 'data', 'dot'];
-      for (let cutAfterBytes = setUp; cutAfterBytes < (ends.at(-1) ?? 0); cutAfterBytes++) {
-        started.follow({ cutAfterBytes });
+      for (let afterBytes = setUp; afterBytes < (ends.at(-1) ?? 0); afterBytes++) {
+        started.follow({ spoil: { afterBytes, by: 'end' } });
         const session = await openSession(providerConfig(started), never);
         const report = await session.transact(envelope(), message);
-        const stage = names[ends.findIndex(end => cutAfterBytes < end)];
+        const stage = names[ends.findIndex(end => afterBytes < end)];
         const actual = report.failure?.stage;
         // Cut right before the answer to the dot, the end may be seen before the body is written.
         assert.ok(
           actual === stage || (stage === 'dot' && actual === 'body'),
-          `${cutAfterBytes}: ${actual}, not ${stage}`,
+          `${afterBytes}: ${actual}, not ${stage}`,
         );
         assert.equal(report.failure?.fault, 'lost');
         assert.equal(session.usable, false);

@@ -103,6 +103,31 @@ describe('the scripted provider', () => {
     assert.equal(bytes, 7);
   });
 
+  for (const [title, by, heard] of [
+    ['breaks off', 'end', '220 b.test ESMTP\r\n25'],
+    ['falls silent', 'silence', '220 b.test ESMTP\r\n25'],
+    [
+      'turns into garbage',
+      'garbage',
+      '220 b.test ESMTP\r\n25\u0001\u0002\n\u0001\u0002\n\u0001\u0002\n\u0001',
+    ],
+    ['has one wrong byte', 0x58, '220 b.test ESMTP\r\n25X b.test\r\n'],
+  ] as const) {
+    test(`${title} at the byte that it is told`, async () => {
+      const started = await provider({ hostname: 'b.test', extensions: [], maxSize: 0 });
+      started.follow({ spoil: { afterBytes: 20, by } });
+      const client = await dial(started);
+      let text = '';
+      client.socket.on('data', (chunk: Buffer) => {
+        text += chunk.toString();
+      });
+      client.write('EHLO x\r\n');
+      await until(() => text.length >= heard.length, 'all that it says');
+      assert.equal(text, heard);
+      client.destroy();
+    });
+  }
+
   test('with keep: count remembers numbers alone', async () => {
     const started = await provider({ keep: 'count' });
     const client = await hello(started);
