@@ -7,12 +7,12 @@
 import type { MailRelay } from '../api/mail-relay.ts';
 import { annotations } from '../api/names.ts';
 import { ApiError, isConflict, isRefusal } from '../kube/api-error.ts';
-import { type Applier, needsApply } from '../kube/apply.ts';
+import { type Applier, NotLeaderError, needsApply } from '../kube/apply.ts';
 import type { KubeObject } from '../kube/object.ts';
 import type { KubeClient, Resource } from '../kube/resource.ts';
 import { type Child, children } from '../resources/children.ts';
 import type { BuildContext } from '../resources/context.ts';
-import { persistentVolumeClaims } from '../resources/kinds.ts';
+import { configMaps, persistentVolumeClaims } from '../resources/kinds.ts';
 import { adoptable } from './adoption.ts';
 import type { Caches } from './caches.ts';
 import type { Obstacle } from './observation.ts';
@@ -25,23 +25,65 @@ export interface ChildrenDeps {
   readonly applier: Applier;
 }
 
-/** Makes them so: what pods need at once, then the workload. Resolves with what only a person can mend. */
+/** What became of one child: at most one of both. */
+interface Outcome {
+  readonly child: Child;
+  readonly obstacle?: Obstacle | undefined;
+  readonly failure?: ChildFailure;
+}
+
+export interface ChildFailure {
+  readonly error: unknown;
+  /** Which child, and the words of the error. */
+  readonly message: string;
+}
+
+export interface Applied {
+  /** What only a person can mend. */
+  readonly obstacles: readonly Obstacle[];
+  /** What may succeed when it is tried again. */
+  readonly failures: readonly ChildFailure[];
+  /** The ConfigMap is as it must be. */
+  readonly configWritten: boolean;
+  /** The workload is as it must be, or only a person can make it so. */
+  readonly workloadSettled: boolean;
+}
+
+/**
+ * Makes them so: all but the workload at once, then the workload unless something that its pods need failed. Throws
+ * NotLeaderError alone, and only when no write is under way any more: then the lease may be given back.
+ */
 export async function applyChildren(
   relay: MailRelay,
   context: BuildContext,
   deps: ChildrenDeps,
-): Promise<Obstacle[]> {
+): Promise<Applied> {
   const all = children(relay, context);
   const first = all.filter(child => !isWorkload(child));
-  const obstacles = await whenAllAreOver(first.map(child => applyOne(relay, child, deps)));
-  for (const child of all.filter(isWorkload)) obstacles.push(await applyOne(relay, child, deps));
-  return obstacles.flatMap(obstacle => obstacle ?? []);
+  const outcomes = await Promise.all(first.map(child => tryOne(relay, child, deps)));
+  const awaited = outcomes.some(({ child, failure }) => child.podsNeed && failure !== undefined);
+  for (const child of awaited ? [] : all.filter(isWorkload)) outcomes.push(await tryOne(relay, child, deps));
+  const failed = outcomes.filter(({ failure }) => failure !== undefined);
+  const failures = failed.flatMap(({ failure }) => failure ?? []);
+  const stopped = failures.find(({ error }) => error instanceof NotLeaderError);
+  if (stopped !== undefined) throw stopped.error;
+  const config = outcomes.find(({ child }) => child.resource.kind === configMaps.kind);
+  return {
+    obstacles: outcomes.flatMap(({ obstacle }) => obstacle ?? []),
+    failures,
+    configWritten: config !== undefined && config.obstacle === undefined && config.failure === undefined,
+    workloadSettled: !failed.some(({ child }) => child.podsNeed || isWorkload(child)),
+  };
 }
 
-/** Also when one fails: no write may be under way any more when the lease is given back. */
-async function whenAllAreOver<T>(writes: readonly Promise<T>[]): Promise<T[]> {
-  await Promise.allSettled(writes);
-  return Promise.all(writes);
+async function tryOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Promise<Outcome> {
+  try {
+    return { child, obstacle: await applyOne(relay, child, deps) };
+  } catch (error) {
+    const words = error instanceof Error ? error.message : String(error);
+    const message = error instanceof TryAgainError ? words : `${child.resource.kind} ${child.name}: ${words}`;
+    return { child, failure: { error, message } };
+  }
 }
 
 /** `Deployment/mail` for each child that would be written now; nothing is. */

@@ -55,6 +55,7 @@ async function drain(
   const fingerprint = await drainInPlace(relay, context.draining, deps);
   if (fingerprint === undefined) return watchPods(key, relay, seen, deps);
   seen.fingerprint = fingerprint;
+  seen.configWritten = true;
   return lookAfterPods(key, relay, seen, deps);
 }
 

@@ -50,6 +50,8 @@ export interface Observation {
   /** Steps that failed and are tried again. */
   readonly retrying: readonly string[];
   readonly fingerprint?: string;
+  /** The ConfigMap has the configuration with that fingerprint. */
+  readonly configWritten?: boolean;
   readonly workload?: WorkloadState;
   readonly reports: readonly PodReport[];
   readonly scale?: ScalePlan;

@@ -48,7 +48,8 @@ export function addressesOf(live: readonly Pod[]): PodAddress[] {
 }
 
 export interface Wanted {
-  readonly fingerprint: string;
+  /** undefined: the ConfigMap does not have it yet. */
+  readonly fingerprint: string | undefined;
   /** undefined: nothing is so new that the kubelet has not brought it by itself. */
   readonly credentialsRevision: string | undefined;
 }
@@ -75,7 +76,7 @@ export async function nudge(
   deps: { readonly client: KubeClient; readonly caches: Caches; readonly mayWrite: () => boolean },
 ): Promise<void> {
   const values: Record<string, string> = {
-    [annotations.configFingerprint]: fingerprint,
+    ...(fingerprint !== undefined && { [annotations.configFingerprint]: fingerprint }),
     ...(credentialsRevision !== undefined && { [annotations.credentialsRevision]: credentialsRevision }),
   };
   const behind = live.filter(({ metadata }) =>

@@ -22,6 +22,8 @@ import {
   lookAfterPods,
   lookAfterVolumes,
   lookAtSecrets,
+  noteFailure,
+  throwFailures,
   watchPods,
 } from './steps.ts';
 import { TryAgainError } from './try-again.ts';
@@ -62,6 +64,7 @@ export class Reconciler {
       ...(wrong && { problems }),
       obstacles: [],
       retrying: [],
+      failures: [],
       reports: reports.of(key),
       volumes: { pending: [], held: [] },
       deleting: object.metadata.deletionTimestamp !== undefined,
@@ -89,7 +92,9 @@ export class Reconciler {
       await bringAbout(relay, seen, { context, view }, this.#deps);
       await lookAfterPods(key, relay, seen, this.#deps);
       await lookAfterVolumes(relay, seen, context.liveClaimSize, this.#deps);
+      // The time to drain ends also while something else fails.
       if (plan.draining.length > 0) return DRAIN_LOOK_MS;
+      throwFailures(seen);
       return seen.obstacles.length > 0 ? OBSTACLE_LOOK_MS : undefined;
     });
   }
@@ -136,7 +141,7 @@ export class Reconciler {
       return wait === 'gone' ? this.#forget(key) : after(await this.#report(key, seen), wait);
     } catch (error) {
       if (error instanceof NotLeaderError) throw error;
-      seen.retrying = [error instanceof Error ? error.message : String(error)];
+      noteFailure(seen, error);
       await this.#report(key, seen);
       if (error instanceof TryAgainError) return after(SOON_MS);
       throw error;

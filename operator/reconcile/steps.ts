@@ -22,7 +22,10 @@ import { claimsOf, growReplicaClaims, isClaimOf, isLarger, namedClaims, volumeSt
 import { liveWorkload, loweredBehind, workloadState, workloadVersion } from './workload.ts';
 
 /** An observation that is being made. */
-export type Draft = { -readonly [K in keyof Observation]: Observation[K] };
+export type Draft = { -readonly [K in keyof Observation]: Observation[K] } & {
+  /** Errors that `retrying` tells of already, and that hold nothing else up. */
+  failures: readonly unknown[];
+};
 
 /** What caches show before anything is done. */
 export function look(relay: MailRelay, seen: Draft, deps: ReconcilerDeps): void {
@@ -61,7 +64,10 @@ export async function lookAtSecrets(relay: MailRelay, seen: Draft, deps: Reconci
   }
 }
 
-/** Writes what is to be written. What leaves is marked on its volume first, and the workload changes last. */
+/**
+ * Writes what is to be written. What leaves is marked on its volume first, and the workload changes last. Children that
+ * fail are noted, for the rest to go on: see throwFailures.
+ */
 export async function bringAbout(
   relay: MailRelay,
   seen: Draft,
@@ -71,9 +77,25 @@ export async function bringAbout(
   awaitPredecessor(view, seen);
   tellIfLowered(relay, context, seen, deps);
   await writeMarks(view, deps);
-  seen.obstacles = await applyChildren(relay, context, deps);
-  await confirmMarks(claimsView(relay, view.plan, deps), deps);
+  const { obstacles, failures, configWritten, workloadSettled } = await applyChildren(relay, context, deps);
+  seen.obstacles = obstacles;
+  seen.failures = failures.map(({ error }) => error);
+  seen.retrying = failures.map(({ message }) => message);
+  seen.configWritten = configWritten;
+  if (workloadSettled) await confirmMarks(claimsView(relay, view.plan, deps), deps);
   lookAtWorkload(relay, seen, deps);
+}
+
+/** A step that failed, to be told of and tried again. */
+export function noteFailure(seen: Draft, error: unknown): void {
+  if (seen.failures.includes(error)) return;
+  seen.failures = [...seen.failures, error];
+  seen.retrying = [...seen.retrying, error instanceof Error ? error.message : String(error)];
+}
+
+/** When everything else is done: throws one of what failed, that which says to come again the soonest. */
+export function throwFailures({ failures }: Draft): void {
+  if (failures.length > 0) throw failures.find(error => error instanceof TryAgainError) ?? failures[0];
 }
 
 /** A claim that goes would take with it what a new pod writes to it. */
@@ -107,13 +129,14 @@ export async function lookAfterPods(
 ): Promise<void> {
   const { reports, caches } = deps;
   const live = livePods(relay, caches);
-  const { fingerprint = '' } = seen;
-  const awaiting = reports.of(key).some(({ status }) => status?.fingerprint !== fingerprint);
+  const { fingerprint = '', configWritten = false } = seen;
+  const awaiting = configWritten && reports.of(key).some(({ status }) => status?.fingerprint !== fingerprint);
   const draining = (seen.scale?.draining.length ?? 0) > 0;
   reports.follow(key, addressesOf(live), awaiting || draining ? fingerprint : undefined);
   seen.reports = reports.of(key);
   const credentialsRevision = newRevision(seen.credentials, deps.clock.wallTime());
-  await nudge(live, { fingerprint, credentialsRevision }, deps);
+  // Told too early, a kubelet would bring what was before, and hear nothing when there is something new.
+  await nudge(live, { fingerprint: configWritten ? fingerprint : undefined, credentialsRevision }, deps);
 }
 
 /** Asks the pods and changes nothing about them. */

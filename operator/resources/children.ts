@@ -38,15 +38,17 @@ export interface Child<T extends KubeObject = KubeObject> {
   readonly manifest?: T;
   /** The kind may not exist in the cluster; then there is nothing to do. */
   readonly optionalKind: boolean;
+  /** Pods do not start without it, or start with what was before: the workload waits for it. */
+  readonly podsNeed: boolean;
 }
 
 export function children(relay: MailRelay, context: BuildContext): readonly Child[] {
   const names = childNames(relay);
   const shared = relay.spec.spool.mode === 'Shared';
   return [
-    child(serviceAccounts, names.serviceAccount, serviceAccount(relay)),
-    child(configMaps, names.configMap, configMap(relay, context)),
-    ...(shared ? [child(persistentVolumeClaims, names.claim, persistentVolumeClaim(relay, context))] : []),
+    needed(serviceAccounts, names.serviceAccount, serviceAccount(relay)),
+    needed(configMaps, names.configMap, configMap(relay, context)),
+    ...(shared ? [needed(persistentVolumeClaims, names.claim, persistentVolumeClaim(relay, context))] : []),
     child(services, names.service, service(relay)),
     child(services, names.podService, podService(relay)),
     child(networkPolicies, names.networkPolicy, networkPolicy(relay, context)),
@@ -59,5 +61,15 @@ export function children(relay: MailRelay, context: BuildContext): readonly Chil
 }
 
 function child<T extends KubeObject>(resource: Resource<T>, name: string, manifest: T | undefined): Child<T> {
-  return { resource, name, optionalKind: false, ...(manifest !== undefined && { manifest }) };
+  return {
+    resource,
+    name,
+    optionalKind: false,
+    podsNeed: false,
+    ...(manifest !== undefined && { manifest }),
+  };
+}
+
+function needed<T extends KubeObject>(resource: Resource<T>, name: string, manifest: T): Child<T> {
+  return { ...child(resource, name, manifest), podsNeed: true };
 }
