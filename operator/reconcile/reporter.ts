@@ -54,11 +54,11 @@ function isPremature({ reports, scale }: Observation): boolean {
   return unasked && !leavesMail;
 }
 
-/** The requests that were acted on: none while nothing is written, or not all of it could be. */
-function handledIn({ object, problems, suspended, retrying }: Observation): Handled {
-  if (problems !== undefined || suspended !== undefined || retrying.length > 0) return {};
+/** The requests that were acted on: a resend when the pods' configuration asks for it, a look when nothing failed. */
+function handledIn({ object, problems, suspended, retrying, configWritten }: Observation): Handled {
+  if (problems !== undefined || suspended !== undefined) return {};
   const asked = object.metadata.annotations ?? {};
-  const resendAt = asked[annotations.resendRequestedAt];
-  const reconcileAt = asked[annotations.reconcileRequestedAt];
+  const resendAt = configWritten === true ? asked[annotations.resendRequestedAt] : undefined;
+  const reconcileAt = retrying.length === 0 ? asked[annotations.reconcileRequestedAt] : undefined;
   return { ...(resendAt !== undefined && { resendAt }), ...(reconcileAt !== undefined && { reconcileAt }) };
 }

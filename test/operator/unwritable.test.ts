@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { mailRelays } from '../../operator/api/mail-relay.ts';
 import { annotations } from '../../operator/api/names.ts';
+import { events } from '../../operator/kube/events.ts';
 import type { KubeObject } from '../../operator/kube/object.ts';
 import { defineResource, type Resource } from '../../operator/kube/resource.ts';
 import { pods } from '../../operator/reconcile/caches.ts';
@@ -69,6 +70,8 @@ describe('a child that cannot be written', () => {
     });
     return () => rig.client.delete(webhooks, metadata);
   };
+  const lastHandledResend = async (namespace: string) =>
+    (await rig.relay(namespace)).status?.lastHandledResendAt;
   const fingerprintAnnotation = async (namespace: string, pod: string) =>
     (await rig.client.get(pods, { name: pod, namespace })).metadata.annotations?.[
       annotations.configFingerprint
@@ -109,6 +112,8 @@ describe('a child that cannot be written', () => {
       ref,
       ({ spec }) => spec?.template.spec?.containers[0]?.image === 'relay.example.com/mailrelay:2',
     );
+    await annotate(namespace, { [annotations.resendRequestedAt]: 'now' });
+    await waitUntil('the resend is said', async () => (await lastHandledResend(namespace)) === 'now');
 
     await letThrough();
     await annotate(namespace, { [annotations.reconcileRequestedAt]: 'now' });
@@ -164,9 +169,13 @@ describe('a child that cannot be written', () => {
     const { spec } = await rig.client.get(deployments, ref);
     assert.equal(spec?.template.spec?.containers[0]?.image, 'relay.example.com/mailrelay:1');
     assert.equal(await fingerprintAnnotation(namespace, 'mail-a'), told);
+    await annotate(namespace, { [annotations.resendRequestedAt]: 'now' });
+    await rig.settled(await rig.audit.mark());
+    assert.equal(await lastHandledResend(namespace), undefined);
 
     await letThrough();
     await annotate(namespace, { [annotations.reconcileRequestedAt]: 'now' });
+    await waitUntil('the resend is said', async () => (await lastHandledResend(namespace)) === 'now');
     await rig.waitFor(
       deployments,
       ref,
@@ -175,6 +184,35 @@ describe('a child that cannot be written', () => {
     await waitUntil(
       'the pod is told of its configuration',
       async () => (await fingerprintAnnotation(namespace, 'mail-a')) !== told,
+    );
+  });
+
+  test('since its name is taken takes the resend with it: it is said when it was written', async () => {
+    const namespace = await rig.namespace('taken');
+    const config = { name: 'mail-config', namespace };
+    await rig.client.create(configMaps, { metadata: config, data: { mine: 'yes' } });
+    await rig.createRelay(namespace, openProvider, {
+      annotations: { [annotations.resendRequestedAt]: 'now' },
+    });
+    await rig.waitForReason(namespace, 'Stalled', 'NameTaken');
+    await rig.createPod(namespace, 'mail-a', relayStatus('earlier'));
+    await waitUntil('the pod is asked', async () => (await rig.relay(namespace)).status?.queue !== undefined);
+    await rig.settled(await rig.audit.mark());
+    assert.equal(await lastHandledResend(namespace), undefined);
+    assert.equal(await fingerprintAnnotation(namespace, 'mail-a'), undefined);
+    const told = (await rig.client.list(events, { namespace })).items as unknown as { reason: string }[];
+    assert.deepEqual(
+      told.map(({ reason }) => reason),
+      ['NameTaken'],
+    );
+
+    await rig.client.delete(configMaps, config);
+    await annotate(namespace, { [annotations.reconcileRequestedAt]: 'now' });
+    await waitUntil('the resend is said', async () => (await lastHandledResend(namespace)) === 'now');
+    assert.match(await rig.waitForEvent(namespace, 'ResendRequested'), /as asked at now/);
+    await waitUntil(
+      'the pod is told of its configuration',
+      async () => (await fingerprintAnnotation(namespace, 'mail-a')) !== undefined,
     );
   });
 
