@@ -1,33 +1,13 @@
 /**
  * Whether a live object has all that a manifest wants, whatever else it has: fields, map keys and list items of
- * others are none of our business, and what the API server rewrites (quantities, empty values) is no difference.
- * Pure.
+ * others are none of our business, but in what has one owner as a whole (a selector, a rule of a NetworkPolicy), where
+ * all is ours. What the API server rewrites (quantities, empty values) or fills in is no difference. Pure.
  */
+import { isDeepStrictEqual } from 'node:util';
+import { type FieldPlace, isAtomicMap, listKeys } from './merge-rules.ts';
 import type { KubeObject } from './object.ts';
 import { sameQuantity } from './quantity.ts';
 
-/** Lists that server-side apply merges item by item, with the fields that identify an item. Others are atomic. */
-const podLists: Record<string, readonly string[]> = {
-  containers: ['name'],
-  initContainers: ['name'],
-  ephemeralContainers: ['name'],
-  volumes: ['name'],
-  env: ['name'],
-  volumeMounts: ['mountPath'],
-  volumeDevices: ['devicePath'],
-  ports: ['containerPort', 'protocol'],
-  imagePullSecrets: ['name'],
-  hostAliases: ['ip'],
-  topologySpreadConstraints: ['topologyKey', 'whenUnsatisfiable'],
-  resourceClaims: ['name'],
-  claims: ['name'],
-  schedulingGates: ['name'],
-};
-const metadataLists: Record<string, readonly string[]> = { ownerReferences: ['uid'], finalizers: [] };
-const listsOfKind: Record<string, Record<string, readonly string[]>> = {
-  Service: { ports: ['port', 'protocol'] },
-  ServiceAccount: { secrets: ['name'], imagePullSecrets: ['name'] },
-};
 /** Part of a list key that the API server fills in. */
 const keyDefaults: Record<string, string> = { protocol: 'TCP' };
 
@@ -69,23 +49,34 @@ const quantityFields = new Set(['sizeLimit', 'divisor']);
 /** The API server fills or refuses these itself; a manifest that has them says nothing. */
 const serverFields = new Set(['creationTimestamp', 'managedFields', 'resourceVersion', 'uid', 'generation']);
 
-/** One wanted thing that the live object has not, or has in another way. */
+/**
+ * What the API server fills in within what has one owner, by the last two names of its path (SetDefaults_… in
+ * Kubernetes' pkg/apis/…/v1/defaults.go): in a port of a NetworkPolicy, a fieldRef and a volumeClaimTemplate.
+ */
+const filledIn: Record<string, unknown> = {
+  'ports.protocol': 'TCP',
+  'fieldRef.apiVersion': 'v1',
+  'spec.volumeMode': 'Filesystem',
+  'volumeClaimTemplates.status': { phase: 'Pending' },
+};
+
+/** One wanted thing that the live object has not, or has in another way, or one that it must not have. */
 export interface FieldDifference {
   /** `spec.template.spec.containers[app].image` */
   path: string;
+  /** undefined: nothing, within what is ours as a whole. */
   wanted: unknown;
   live: unknown;
 }
 
 /** Where in the object a comparison is, and what it has found so far. */
-interface Place {
-  kind: string;
-  /** Field names from the top; list items are `[key]`. */
-  path: readonly string[];
-  found: FieldDifference[];
+interface Place extends FieldPlace {
+  /** Within what has one owner. */
+  readonly whole: boolean;
+  readonly found: FieldDifference[];
 }
 
-/** All wanted things that `live` does not have. `status` is not looked at. */
+/** All wanted things that `live` does not have, and what it has in the midst of them. `status` is not looked at. */
 export function differences(wanted: KubeObject, live: KubeObject): FieldDifference[] {
   const {
     apiVersion: _version,
@@ -93,7 +84,7 @@ export function differences(wanted: KubeObject, live: KubeObject): FieldDifferen
     status: _status,
     ...rest
   } = wanted as KubeObject & { status?: unknown };
-  const place: Place = { kind: kind ?? live.kind ?? '', path: [], found: [] };
+  const place: Place = { kind: kind ?? live.kind ?? '', path: [], whole: false, found: [] };
   differMap(rest, live as unknown as Record<string, unknown>, place);
   return place.found;
 }
@@ -116,7 +107,7 @@ function note(wanted: unknown, live: unknown, place: Place): void {
 }
 
 function inside(place: Place, step: string): Place {
-  return { kind: place.kind, path: [...place.path, step], found: place.found };
+  return { ...place, path: [...place.path, step] };
 }
 
 function isMap(value: unknown): value is Record<string, unknown> {
@@ -125,14 +116,30 @@ function isMap(value: unknown): value is Record<string, unknown> {
 
 function differMap(wanted: Record<string, unknown>, live: Record<string, unknown>, place: Place): void {
   const inMetadata = place.path.length === 1 && place.path[0] === 'metadata';
+  const here = { ...place, whole: place.whole || isAtomicMap(place) };
   for (const [name, value] of Object.entries(wanted)) {
     if (inMetadata && serverFields.has(name)) continue;
-    differ(value, live[name], inside(place, name));
+    differ(value, live[name], inside(here, name));
+  }
+  if (here.whole) noteAdditions(wanted, live, here);
+}
+
+function noteAdditions(wanted: Record<string, unknown>, live: Record<string, unknown>, place: Place): void {
+  for (const [name, value] of Object.entries(live)) {
+    if (!isAbsent(wanted[name]) || isAbsent(value)) continue;
+    const here = inside(place, name);
+    // A label of a selector may well be empty.
+    if (value === '' || !(isNothing(value, here) || isFilledIn(value, here))) note(undefined, value, here);
   }
 }
 
+function isFilledIn(value: unknown, { path }: Place): boolean {
+  const names = path.filter(step => !step.startsWith('[')).slice(-2);
+  return isDeepStrictEqual(filledIn[names.join('.')], value);
+}
+
 function differList(wanted: unknown[], live: unknown[], place: Place): void {
-  const keys = listKeys(place);
+  const keys = place.whole ? undefined : listKeys(place);
   if (!keys) {
     differAtomic(wanted, live, place);
     return;
@@ -146,18 +153,12 @@ function differList(wanted: unknown[], live: unknown[], place: Place): void {
   }
 }
 
-/** The whole list is ours: an item more or less, or another order, is a difference; inside items defaults are not. */
+/** The whole list is ours: an item more or less, or another order, is a difference. */
 function differAtomic(wanted: unknown[], live: unknown[], place: Place): void {
+  const here = { ...place, whole: true };
   if (wanted.length === live.length) {
-    for (const [index, item] of wanted.entries()) differ(item, live[index], inside(place, `[${index}]`));
+    for (const [index, item] of wanted.entries()) differ(item, live[index], inside(here, `[${index}]`));
   } else note(wanted, live, place);
-}
-
-function listKeys({ kind, path }: Place): readonly string[] | undefined {
-  const name = path.at(-1) ?? '';
-  if (path.length === 2 && path[0] === 'metadata') return metadataLists[name];
-  const inPod = kind === 'Pod' || path.includes('template');
-  return inPod ? podLists[name] : listsOfKind[kind]?.[name];
 }
 
 /** No key fields: a set of scalars, whose items identify themselves. */

@@ -79,6 +79,29 @@ describe('the comparison of what is wanted with what lives', () => {
       object('NetworkPolicy', { spec: { ingress: [{ ports: [{ port: 25 }] }] } }),
       object('NetworkPolicy', { spec: { ingress: [{ ports: [{ port: 25, protocol: 'TCP' }] }] } }),
     ],
+    [
+      'a default inside a reference that is one value',
+      deployment({
+        containers: [
+          { name: 'a', env: [{ name: 'E', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }] },
+        ],
+      }),
+      deployment({
+        containers: [
+          {
+            name: 'a',
+            env: [{ name: 'E', valueFrom: { fieldRef: { fieldPath: 'metadata.name', apiVersion: 'v1' } } }],
+          },
+        ],
+      }),
+    ],
+    [
+      'empty lists and maps that say nothing inside an atomic list',
+      object('NetworkPolicy', { spec: { egress: [{ to: [{ podSelector: {} }] }] } }),
+      object('NetworkPolicy', {
+        spec: { egress: [{ ports: [], to: [{ podSelector: { matchLabels: {} } }] }] },
+      }),
+    ],
     ['a status', object('Thing', { status: { ready: true } }), object('Thing', {})],
   ];
   for (const [what, wanted, live] of same) {
@@ -127,6 +150,32 @@ describe('the comparison of what is wanted with what lives', () => {
       object('NetworkPolicy', { spec: { ingress: [{}] } }),
       object('NetworkPolicy', { spec: { ingress: [{}, {}] } }),
       'spec.ingress',
+    ],
+    [
+      'a choice added inside an item of an atomic list',
+      object('NetworkPolicy', { spec: { egress: [{ to: [{ podSelector: {} }] }] } }),
+      object('NetworkPolicy', { spec: { egress: [{ to: [{ podSelector: {}, namespaceSelector: {} }] }] } }),
+      'spec.egress[0].to[0].namespaceSelector',
+    ],
+    [
+      'a label added to a selector, though it is named as a default is',
+      object('Service', { spec: { selector: { app: 'x' } } }),
+      object('Service', { spec: { selector: { app: 'x', protocol: 'TCP' } } }),
+      'spec.selector.protocol',
+    ],
+    [
+      'an empty label added to a selector',
+      object('PodDisruptionBudget', { spec: { selector: { matchLabels: { app: 'x' } } } }),
+      object('PodDisruptionBudget', { spec: { selector: { matchLabels: { app: 'x', status: '' } } } }),
+      'spec.selector.matchLabels.status',
+    ],
+    [
+      'a field added to an item that is one value',
+      object('ConfigMap', { metadata: { name: 'x', ownerReferences: [{ uid: 'u', name: 'o' }] } }),
+      object('ConfigMap', {
+        metadata: { name: 'x', ownerReferences: [{ uid: 'u', name: 'o', blockOwnerDeletion: true }] },
+      }),
+      'metadata.ownerReferences[u].blockOwnerDeletion',
     ],
     [
       'a removed argument',
