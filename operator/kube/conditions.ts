@@ -1,5 +1,5 @@
 /**
- * metav1.Condition lists as values: set, read, compare. Pure; a list is always sorted by type, so that equal
+ * metav1.Condition lists as values: set, read. Pure; a list is always sorted by type, so that equal
  * states are equal JSON, and lastTransitionTime moves only when the status does.
  */
 
@@ -52,35 +52,6 @@ export function findCondition(
   return conditions?.find(condition => condition.type === type);
 }
 
-/** Whether the condition is there and `True`; with `generation`, only when it was made for that or a later one. */
-export function isConditionTrue(
-  conditions: readonly Condition[] | undefined,
-  type: string,
-  generation?: number,
-): boolean {
-  const condition = findCondition(conditions, type);
-  if (condition?.status !== 'True') return false;
-  return generation === undefined || (condition.observedGeneration ?? 0) >= generation;
-}
-
-export function sortConditions(conditions: readonly Condition[]): Condition[] {
+function sortConditions(conditions: readonly Condition[]): Condition[] {
   return [...conditions].sort((a, b) => (a.type < b.type ? -1 : a.type > b.type ? 1 : 0));
-}
-
-/** Equal in everything that a reader can see, whatever the order. */
-export function conditionsEqual(a: readonly Condition[], b: readonly Condition[]): boolean {
-  if (a.length !== b.length) return false;
-  const others = sortConditions(b);
-  return sortConditions(a).every((condition, index) => conditionEqual(condition, others[index]!));
-}
-
-function conditionEqual(a: Condition, b: Condition): boolean {
-  return (
-    a.type === b.type &&
-    a.status === b.status &&
-    a.reason === b.reason &&
-    a.message === b.message &&
-    a.lastTransitionTime === b.lastTransitionTime &&
-    a.observedGeneration === b.observedGeneration
-  );
 }

@@ -120,7 +120,7 @@ function reconcileMetrics(registry: Registry): (controller: string) => WorkQueue
   const common = { labelNames: ['controller'], registers: [registry] };
   const total = new Counter({
     name: 'controller_runtime_reconcile_total',
-    help: 'Reconciles by result: success, requeue_after, requeue, error.',
+    help: 'Reconciles by result: success, requeue_after, error.',
     labelNames: ['controller', 'result'],
     registers: [registry],
   });

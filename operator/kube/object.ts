@@ -67,12 +67,6 @@ export function keyOf(ref: ObjectRef): string {
   return ref.namespace ? `${ref.namespace}/${ref.name}` : ref.name;
 }
 
-/** The inverse of {@link keyOf}. */
-export function refOf(key: string): ObjectRef {
-  const slash = key.indexOf('/');
-  return slash < 0 ? { name: key } : { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
-}
-
 /**
  * Whether resourceVersion `a` is older than `b`. Versions are etcd revisions: decimal numbers of any length that
  * only grow (declared comparable by KEP-5504). Anything else is never called older.

@@ -9,11 +9,11 @@ import { type Clock, systemClock } from './clock.ts';
 /** `high`: somebody waits for it (an edit, drift). `low`: a resync, a periodic look. */
 export type Priority = 'high' | 'low';
 
-/** Nothing = done. `requeueAfterMs` = done for now, look again then (no backoff). `retry` = as if it had failed. */
-export type HandlerResult = undefined | { requeueAfterMs: number; priority?: Priority } | { retry: true };
+/** Nothing = done. `requeueAfterMs` = done for now, look again then (no backoff). */
+export type HandlerResult = undefined | { requeueAfterMs: number };
 
 /** As controller-runtime counts them. */
-export type Outcome = 'success' | 'requeue_after' | 'requeue' | 'error';
+export type Outcome = 'success' | 'requeue_after' | 'error';
 
 export interface WorkQueueHooks {
   onAdd?: () => void;
@@ -41,8 +41,6 @@ export interface WorkQueue {
   add(key: string, priority?: Priority): void;
   /** The same after a delay; of several the earliest counts. Default `low`. */
   addAfter(key: string, delayMs: number, priority?: Priority): void;
-  /** Drops a key that waits, its delays and its failure count; a running handler goes on. */
-  forget(key: string): void;
   failures(key: string): number;
   readonly depth: number;
   readonly working: number;
@@ -137,15 +135,6 @@ class KeyedQueue implements WorkQueue {
     this.#delays.set(key, { dueAt, priority: urgent, cancel });
   }
 
-  forget(key: string): void {
-    this.#lanes.high.delete(key);
-    this.#lanes.low.delete(key);
-    this.#dirty.delete(key);
-    this.#failures.delete(key);
-    this.#dropDelay(key);
-    this.#hooks.onDepth?.(this.depth);
-  }
-
   start(): void {
     if (this.#state !== 'idle') return;
     this.#state = 'running';
@@ -220,13 +209,9 @@ class KeyedQueue implements WorkQueue {
   async #handle(key: string): Promise<Outcome> {
     try {
       const result = await this.#options.handler(key, this.#patience.signal);
-      if (result && 'retry' in result) {
-        this.#retry(key, undefined);
-        return 'requeue';
-      }
       this.#failures.delete(key);
       if (!result) return 'success';
-      this.addAfter(key, result.requeueAfterMs, result.priority);
+      this.addAfter(key, result.requeueAfterMs);
       return 'requeue_after';
     } catch (error) {
       this.#retry(key, error);
@@ -243,7 +228,7 @@ class KeyedQueue implements WorkQueue {
     const backoff = backoffDelay(failures, pauses, this.#random);
     const asked = error instanceof ApiError ? (error.retryAfterSeconds ?? 0) * 1000 : 0;
     const retryInMs = Math.max(backoff, Math.min(asked, pauses[1]));
-    if (error !== undefined) this.#hooks.onError?.(key, error, failures, retryInMs);
+    this.#hooks.onError?.(key, error, failures, retryInMs);
     this.#hooks.onRetry?.();
     this.addAfter(key, retryInMs);
   }

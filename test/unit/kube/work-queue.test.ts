@@ -193,19 +193,6 @@ describe('a work queue', () => {
     assert.equal(queue.failures('a'), 0);
   });
 
-  test('a retry that is no error counts as a failure for the pause only', async () => {
-    const outcomes: string[] = [];
-    const { queue } = setUp({
-      handler: async () => ({ retry: true }),
-      hooks: { onDone: (_key, _ms, outcome) => outcomes.push(outcome) },
-    });
-    queue.start();
-    queue.add('a');
-    await settle();
-    assert.deepEqual(outcomes, ['requeue']);
-    assert.equal(queue.failures('a'), 1);
-  });
-
   test('lets running work end when it is stopped, drops the rest, and takes no more', async () => {
     const { open, handler } = gate();
     const { queue, clock } = setUp({ handler });
@@ -239,16 +226,6 @@ describe('a work queue', () => {
     assert.equal(open[0]!.signal.aborted, true);
     open[0]!.finish();
     await stopping;
-  });
-
-  test('forgets a deleted key with its delays and failures', async () => {
-    const { queue, handled, clock } = setUp();
-    queue.start();
-    queue.addAfter('a', 100);
-    queue.forget('a');
-    await clock.advance(1_000);
-    assert.deepEqual(handled, []);
-    assert.equal(clock.timers, 0);
   });
 
   test('tells how deep it is, how long keys waited and how long the work took', async () => {
