@@ -128,6 +128,7 @@ function judgeReply(refusal: Refusal): Verdict {
 /** What a known reply calls for; undefined when it cannot mean that at this stage. */
 function byMeaning(known: Known, refusal: Refusal): Verdict | undefined {
   const { stage, reply } = refusal;
+  if (known.generic && isPermanent(reply) && !beforeMail.has(stage)) return passing(reply);
   switch (known.meaning) {
     case 'rate-limited':
       return throttled(refusal, known.waitMs);
@@ -187,6 +188,16 @@ function deferredRecipient(reply: Reply): Verdict {
 function throttled({ stage, reply }: Refusal, waitMs: number = throttleMs): Verdict {
   const again = isPermanent(reply) || stage === 'rcpt' || beforeMail.has(stage) ? 'no' : 'retry';
   return { ...throttleMeant, again, waitMs: namedWait(reply.text) ?? waitMs };
+}
+
+/**
+ * Words of a rate or a limit in a 5xx from MAIL on may be about this sender,
+ * list or domain alone, so the provider is not held from others; but they pass
+ * with time, so the mail is not refused. Undefined where a time is named: that
+ * is judged as in any other 5xx.
+ */
+function passing(reply: Reply): Verdict | undefined {
+  return namedWait(reply.text) === undefined ? verdict('rate') : undefined;
 }
 
 /** As a 5xx after login it is the account that is blocked: a probe could not see it, so it is left alone. */

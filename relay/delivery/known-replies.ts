@@ -10,6 +10,8 @@ import type { Reply, Stage } from './failure.ts';
 export interface KnownReply extends ReplyRule {
   /** How long the provider is left alone when it names no time itself, ms. */
   readonly waitMs?: number;
+  /** Words that anybody uses of anything that is throttled: a provider, a mailbox, a list, one sender. */
+  readonly generic?: true;
 }
 
 /** Rows that share a source. */
@@ -24,6 +26,8 @@ export interface KnownReplies {
 export interface Known {
   readonly meaning: ReplyMeaning;
   readonly waitMs?: number;
+  /** The words do not tell whether the account, this mail or its recipient is meant. */
+  readonly generic?: true;
 }
 
 const second = 1000;
@@ -135,7 +139,8 @@ const mailgun: KnownReplies = {
   provider: 'Mailgun',
   source: 'help.mailgun.com, "why was my domain disabled" and "authorized recipients"',
   replies: [
-    { contains: 'recipient limit exceeded', meaning: 'quota-exceeded' },
+    // Without the words before it others mean the recipients of one message.
+    { contains: 'is not allowed to send: recipient limit exceeded', meaning: 'quota-exceeded' },
     { contains: 'are for test purposes only', meaning: 'policy-refused' },
     { contains: 'activate your mailgun account', meaning: 'service-unavailable', waitMs: hour },
     { contains: 'is not allowed to send', meaning: 'sender-refused' },
@@ -150,6 +155,7 @@ const postmark: KnownReplies = {
     { contains: 'inactive recipient', meaning: 'policy-refused' },
     { contains: 'sender signature', meaning: 'sender-refused' },
     { contains: 'pending approval', meaning: 'policy-refused' },
+    // "Not allowed to send" (405) alone is also what others answer to one sender, one list or one attachment.
     { contains: 'out of credits', meaning: 'service-unavailable', waitMs: hour },
   ],
 };
@@ -161,16 +167,17 @@ const common: KnownReplies = {
     // With delayed rejection the answer about the sender comes at RCPT.
     { contains: 'sender address rejected', meaning: 'sender-refused' },
     { contains: 'sender verify failed', meaning: 'sender-refused' },
-    { contains: 'too many recipients from', meaning: 'rate-limited' },
-    { contains: 'too much mail from', meaning: 'rate-limited' },
-    { contains: 'too many connections', meaning: 'rate-limited' },
-    { contains: 'too many concurrent', meaning: 'rate-limited' },
+    // A rate or a limit of a day passes with time, whoever it is for: as a 5xx, too, none of these ends mail.
+    { contains: 'too many recipients from', meaning: 'rate-limited', generic: true },
+    { contains: 'too much mail from', meaning: 'rate-limited', generic: true },
+    { contains: 'too many connections', meaning: 'rate-limited', generic: true },
+    { contains: 'too many concurrent', meaning: 'rate-limited', generic: true },
     { stage: 'rcpt', contains: 'exceeded their message rate limit', meaning: 'recipient-deferred' },
-    { contains: 'rate limit', meaning: 'rate-limited' },
-    { contains: 'throttl', meaning: 'rate-limited' },
-    { contains: 'sending limit', meaning: 'quota-exceeded' },
-    { contains: 'sending quota', meaning: 'quota-exceeded' },
-    { contains: 'daily limit', meaning: 'quota-exceeded' },
+    { contains: 'rate limit', meaning: 'rate-limited', generic: true },
+    { contains: 'throttl', meaning: 'rate-limited', generic: true },
+    { contains: 'sending limit', meaning: 'quota-exceeded', generic: true },
+    { contains: 'sending quota', meaning: 'quota-exceeded', generic: true },
+    { contains: 'daily limit', meaning: 'quota-exceeded', generic: true },
     { contains: 'too many recipients', meaning: 'too-many-recipients' },
     { contains: 'authentication required', meaning: 'authentication-failed' },
     { code: 503, contains: 'auth first', meaning: 'authentication-failed' },
@@ -214,17 +221,12 @@ const builtIn: readonly KnownReply[] = knownReplies.flatMap(({ replies }) => rep
 export function lookUp(stage: Stage, reply: Reply, rules: readonly ReplyRule[]): Known | undefined {
   const text = reply.text.toLowerCase();
   const fits = (rule: ReplyRule): boolean => matches(rule, stage, reply, text);
-  return rules.find(fits) ?? builtIn.find(row => fits(row) && !(isAboutMailbox(stage, reply) && isWord(row)));
+  return rules.find(fits) ?? builtIn.find(row => fits(row) && !(row.generic && isAboutMailbox(stage, reply)));
 }
 
-/** X.1 and X.2 are an address and its mailbox (RFC 3463 section 3): at RCPT, that recipient's. */
+/** X.1 and X.2 are an address and its mailbox (RFC 3463 section 3): at RCPT, that recipient's, whatever the words. */
 function isAboutMailbox(stage: Stage, { enhanced }: Reply): boolean {
   return stage === 'rcpt' && /^(?:5\.1|[45]\.2)\./.test(enhanced ?? '');
-}
-
-/** Words by which many say that they throttle: a mailbox that is throttled is described by the same ones. */
-function isWord(row: KnownReply): boolean {
-  return common.replies.includes(row) && (row.meaning === 'rate-limited' || row.meaning === 'quota-exceeded');
 }
 
 /** Every condition that a rule has must hold; a rule about no reply in particular never does. */
