@@ -120,7 +120,13 @@ function judgeReply(refusal: Refusal): Verdict {
   // Bad sequence: the two sides disagree about where they are, which says nothing about the mail.
   if (reply.code === 503) return verdict('protocol', { again: 'retry', effect: 'soft-strike' });
   if (stage === 'rcpt') return judgeRecipient(refusal);
-  if (!isPermanent(reply)) return judgeDeferral(reply);
+  return isPermanent(reply) ? judgePermanent(refusal) : judgeDeferral(reply);
+}
+
+/** 5xx at MAIL, DATA or the dot. */
+function judgePermanent(refusal: Refusal): Verdict {
+  const { stage, reply } = refusal;
+  if (reply.enhanced === '5.5.3') return tooManyAtOnce;
   // A 5xx that names a time to come back is no final word.
   return namedWait(reply.text) === undefined ? refused(classOf(stage, reply)) : throttled(refusal);
 }
@@ -159,13 +165,14 @@ function byMailMeaning(known: Known, refusal: Refusal): Verdict | undefined {
     case 'no-such-mailbox':
       return refusal.stage === 'rcpt' && isPermanent(refusal.reply) ? noSuchMailbox : undefined;
     case 'too-many-recipients':
-      // After the content nothing is left to split in this transaction, but fewer at a time would have been taken.
-      return refusal.stage === 'rcpt' ? tooMany(refusal) : verdict('rate', {});
+      return refusal.stage === 'rcpt' ? tooMany(refusal) : tooManyAtOnce;
     default:
       return undefined;
   }
 }
 
+/** Said of the whole message: fewer at a time would have been taken, so it is refused to none of them. */
+const tooManyAtOnce: Verdict = verdict('rate');
 const noSuchMailbox: Verdict = verdict('mailbox', { next: false, refused: true, ends: true });
 
 function refused(failureClass: FailureClass): Verdict {

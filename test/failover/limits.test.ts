@@ -1,7 +1,7 @@
 /** What a provider is asked to carry at most, and what a message waits for without holding anything. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { wait } from '../smtp/script.ts';
+import { type Script, wait } from '../smtp/script.ts';
 import { gate, until } from '../smtp/wait.ts';
 import { withRelay } from './relay-under-test.ts';
 
@@ -80,6 +80,57 @@ describe('a recipient limit that the provider names itself', () => {
       assert.deepEqual(carried.sort(), to);
       assert.equal(relay.heard('round-failed').length, 0);
     }));
+});
+
+describe('a provider that counts recipients only at the end of the message, as Amazon SES does', {
+  concurrency: true,
+}, () => {
+  const refusal = '554 Transaction failed: Recipient count exceeds 50.';
+  const sixty = Array.from({ length: 60 }, (_, index) => `r${index}@example.net`);
+  const script: Script = {
+    dot: ({ transaction }) => ((transaction?.recipients.length ?? 0) > 50 ? refusal : undefined),
+  };
+
+  test('takes a message to 60 in two transactions where no limit is set', () =>
+    withRelay({ providers: [{ script }] }, async relay => {
+      const id = await relay.send({ to: sixty });
+      await relay.until('recipient-delivered', 60, id);
+      assert.deepEqual(
+        relay.provider().messages.map(({ recipients }) => recipients.length),
+        [50, 10],
+      );
+    }));
+
+  test('ends nobody where the limit is set too high: the mail waits, and goes when it is lowered', () =>
+    withRelay(
+      { providers: [{ script, entry: { limits: { maxRecipientsPerMessage: 100 } } }] },
+      async relay => {
+        const id = await relay.send({ to: sixty });
+        await relay.until('round-failed', 1, id);
+        assert.equal(relay.heard('recipient-rejected').length, 0);
+        assert.equal(relay.status('first').state, 'active');
+        const waiting = await relay.stored(id);
+        assert.deepEqual(
+          [waiting?.state, waiting?.recipients.at(-1)?.reply, waiting?.reason],
+          ['failed', refusal, refusal],
+        );
+        await relay.reconfigureProvider(0, { limits: { maxRecipientsPerMessage: 50 } });
+        await relay.until('recipient-delivered', 60, id);
+      },
+    ));
+
+  test('leaves the mail to the next provider in the same round', () =>
+    withRelay(
+      { providers: [{ script, entry: { limits: { maxRecipientsPerMessage: 100 } } }, {}] },
+      async relay => {
+        const id = await relay.send({ to: sixty });
+        await relay.until('recipient-delivered', 60, id);
+        assert.deepEqual(
+          relay.provider(1).messages.flatMap(({ recipients }) => recipients),
+          sixty,
+        );
+      },
+    ));
 });
 
 describe('waiting', { concurrency: true }, () => {

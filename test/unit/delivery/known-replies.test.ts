@@ -291,7 +291,7 @@ const published: Readonly<Record<string, readonly Published[]>> = {
     ['dot', '550 5.7.1 Sending limit reached. Try again in 90 seconds', 'rate', { cool: 90 }],
     ['rcpt', '550 5.7.1 Rate limit reached. Try again in 90 seconds', 'mailbox', 'deferred'],
     ['rcpt', '452 4.5.3 Recipient limit exceeded', 'rate', 'rest-now'],
-    ['dot', '550 5.5.3 Recipient limit exceeded, too many recipients', 'rate', 'deferred'],
+    ['dot', '550 5.5.3 Recipient limit exceeded', 'rate', 'deferred'],
     ['rcpt', '553 5.7.1 <a@b>: Sender address rejected: not owned by user c', 'sender', 'refused'],
     [
       'rcpt',
