@@ -293,6 +293,8 @@ function named(reply: Reply): { waitMs?: number } {
 const subjects: readonly (readonly [prefix: string, atMail: FailureClass, later: FailureClass])[] = [
   ['5.3.4', 'size', 'size'],
   ['5.2.3', 'size', 'size'],
+  // Some address: after MAIL it may be the sender's or the recipient's.
+  ['5.1.0', 'sender', 'unknown'],
   ['5.1.', 'sender', 'mailbox'],
   ['5.2.', 'sender', 'mailbox'],
   ['5.6.', 'content', 'content'],

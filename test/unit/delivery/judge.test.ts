@@ -269,6 +269,23 @@ const rows: readonly Row[] = [
     expected: { class: 'sender', again: 'no', next: true, refused: true, ends: false, effect: 'none' },
   },
   {
+    title:
+      'RCPT 5xx with 5.1.0 (an address, whose it does not say) | next yes | only when every provider said 5xx',
+    failures: [
+      answered('rcpt', '550 5.1.0 <s@x.example>: Sender unknown'),
+      answered('rcpt', '553 5.1.0 Address rejected'),
+    ],
+    expected: { class: 'unknown', again: 'no', next: true, refused: true, ends: false, effect: 'none' },
+  },
+  {
+    title: 'RCPT 5xx with 5.1.0 in words that say that the mailbox is unknown | ends yes, that recipient',
+    failures: [
+      answered('rcpt', '550 5.1.0 <a@b.example>: User unknown'),
+      answered('rcpt', '550 5.1.0 No such user here'),
+    ],
+    expected: { class: 'mailbox', again: 'no', next: false, refused: true, ends: true, effect: 'none' },
+  },
+  {
     title: 'DATA or dot 4xx | provider + message | same ≤3 | next yes | ends no',
     failures: [
       answered('data', '451 4.3.0 Local error'),
