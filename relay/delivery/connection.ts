@@ -141,7 +141,7 @@ class SmtpSession implements Session {
 function unsent(envelope: TransactionEnvelope): TransactionReport {
   return {
     recipients: envelope.recipients.map(() => undefined),
-    failure: { stage: 'mail', fault: 'lost', message: 'mail: the connection is not usable' },
+    failure: { stage: 'mail', fault: 'lost', message: 'the connection is not usable' },
     unanswered: true,
   };
 }

@@ -4,6 +4,8 @@
  * follows from them is decided in judge.ts.
  */
 
+import { replyLine } from './reply.ts';
+
 /** In the order of a session. `dot` is everything from the final dot on. */
 export type Stage =
   | 'dns'
@@ -44,7 +46,7 @@ export interface Failure {
   readonly stage: Stage;
   readonly fault: Fault;
   readonly reply?: Reply;
-  /** For people and logs; never contains credentials or message content. */
+  /** For people and logs, without the stage; never contains credentials or message content. */
   readonly message: string;
 }
 
@@ -52,19 +54,14 @@ export interface Failure {
 export class SessionError extends Error {
   readonly failure: Failure;
   constructor(failure: Failure, cause?: unknown) {
-    super(failure.message, { cause });
+    super(describe(failure), { cause });
     this.name = 'SessionError';
     this.failure = failure;
   }
 }
 
 /** For people: `550 5.1.1 No such user`, or `connect: connection refused`. */
-export function describe(failure: Failure): string {
-  const { fault, reply, stage, message } = failure;
+export function describe({ fault, reply, stage, message }: Failure): string {
   // A reply that came out of place may be a 250: what was wrong with it says the message.
-  if (fault !== 'reply' || reply === undefined) {
-    const head = `${stage}: `;
-    return message.startsWith(head) ? message : head + message;
-  }
-  return [reply.code, reply.enhanced, reply.text].filter(part => part !== undefined && part !== '').join(' ');
+  return fault === 'reply' && reply !== undefined ? replyLine(reply) : `${stage}: ${message}`;
 }

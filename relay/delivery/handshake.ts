@@ -40,8 +40,7 @@ export function setUp(
 ): Promise<Greeted> {
   return new Promise((resolve, reject) => {
     const handshake = new Handshake(socket, provider, name);
-    const onAbort = () =>
-      handshake.fail({ fault: 'lost', message: `${handshake.stageNow}: abandoned by the relay` });
+    const onAbort = () => handshake.fail({ fault: 'lost', message: 'abandoned by the relay' });
     const done = () => signal.removeEventListener('abort', onAbort);
     handshake.begin(
       greeted => {
@@ -84,10 +83,6 @@ class Handshake extends SmtpConnection {
       logger: false,
     });
     this.#provider = provider;
-  }
-
-  get stageNow(): SetupStage {
-    return this.#stage;
   }
 
   begin(resolve: (greeted: Greeted) => void, reject: (error: SessionError) => void): void {
@@ -153,7 +148,7 @@ class Handshake extends SmtpConnection {
     const ms = stage === 'auth' ? commandMs : greetingMs;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      this.fail({ fault: 'timeout', message: `${stage}: no answer within ${ms / 1000} s` });
+      this.fail({ fault: 'timeout', message: `no answer within ${ms / 1000} s` });
     }, ms);
   }
 
@@ -174,24 +169,18 @@ class Handshake extends SmtpConnection {
    */
   #alone(): boolean {
     if (!this.unasked) return true;
-    this.fail({ fault: 'garbled', message: `${this.#stage}: the provider sent more replies than commands` });
+    this.fail({ fault: 'garbled', message: 'the provider sent more replies than commands' });
     return false;
   }
 
   #refused(reply: Reply | undefined): void {
     if (reply === undefined) {
-      this.fail({ fault: 'garbled', message: `${this.#stage}: the answer is not an SMTP reply` });
+      this.fail({ fault: 'garbled', message: 'the answer is not an SMTP reply' });
       return;
     }
-    const stage = this.#stage;
-    if (reply.code >= 400)
-      this.fail({ fault: 'reply', reply, message: `${stage} refused: ${replyLine(reply)}` });
-    else
-      this.fail({
-        fault: 'garbled',
-        reply,
-        message: `${stage}: answered out of place with ${replyLine(reply)}`,
-      });
+    const fault = reply.code >= 400 ? 'reply' : 'garbled';
+    const what = fault === 'reply' ? 'refused:' : 'answered out of place with';
+    this.fail({ fault, reply, message: `${what} ${replyLine(reply)}` });
   }
 
   /** The gate before AUTH and MAIL. Here, since nodemailer and we do not read every odd reply to EHLO alike. */
@@ -242,16 +231,16 @@ class Handshake extends SmtpConnection {
     }
     const { code, originalCode } = error as NodeJS.ErrnoException & { originalCode?: string };
     if (code === 'EPROTOCOL') {
-      this.fail({ fault: 'garbled', message: `${this.#stage}: the provider sent what was not asked for` });
+      this.fail({ fault: 'garbled', message: 'the provider sent what was not asked for' });
       return;
     }
     // nodemailer appends an unfinished reply to the message; only errors of the system are told.
     const message = originalCode === undefined ? 'the provider closed the connection' : explain(error);
     const fault = originalCode === 'ETIMEDOUT' ? 'timeout' : 'lost';
-    this.fail({ fault, message: `${this.#stage}: ${message}` });
+    this.fail({ fault, message });
   }
 
   #closed(): void {
-    this.fail({ fault: 'lost', message: `${this.#stage}: the provider closed the connection` });
+    this.fail({ fault: 'lost', message: 'the provider closed the connection' });
   }
 }

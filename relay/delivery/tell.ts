@@ -31,7 +31,7 @@ export function tellAttempt(emit: Emit, made: AttemptMade): void {
   const { provider, report, outcome } = made;
   const blamed = blame(outcome);
   const reply = report.accepted ?? blamed?.failure.reply;
-  const text = reply?.text ?? blamed?.failure.message;
+  const text = report.accepted?.text ?? (blamed && wordsOf(blamed.failure));
   const attempt: Attempt = {
     event: 'attempt',
     id: made.message.id,
@@ -77,7 +77,7 @@ export function tellOpenFailed(
     class: verdict.class,
     durationMs: told.durationMs,
     ...withReply(failure.reply),
-    reply: failure.reply?.text ?? failure.message,
+    reply: wordsOf(failure),
     ...(retryInMs === undefined ? {} : { retryInMs }),
   });
 }
@@ -150,6 +150,11 @@ function blame(outcome: TransactionOutcome): Blamed | undefined {
   if (outcome.ended !== undefined) return outcome.ended;
   const failed = outcome.recipients.find(each => each.kind === 'failed');
   return failed?.kind === 'failed' ? failed : undefined;
+}
+
+/** The reply where it is one; out of place it would read like a success (`250 ok`), so what was wrong is told. */
+function wordsOf({ fault, reply, message }: Failure): string {
+  return fault === 'reply' && reply !== undefined ? reply.text : message;
 }
 
 function stageOf(report: TransactionReport, blamed: Blamed | undefined): Stage {

@@ -187,16 +187,16 @@ class Transaction {
 
   #silent(stage: Stage, { silence }: Extract<Answer, { reply?: undefined }>): Concluded {
     const { fault, message } = silence;
-    return this.#end({ stage, fault, message: `${stage}: ${message}` }, 'close');
+    return this.#end({ stage, fault, message }, 'close');
   }
 
   /** Ended by a reply: a refusal, or one that has no place here. */
   #refused(stage: Stage, reply: Reply, afterwards: Afterwards): Concluded {
     if (!negative(reply)) {
-      const message = `${stage}: answered out of place with ${replyLine(reply)}`;
+      const message = `answered out of place with ${replyLine(reply)}`;
       return this.#end({ stage, fault: 'garbled', reply, message }, 'close');
     }
-    const message = `${stage} refused: ${replyLine(reply)}`;
+    const message = `refused: ${replyLine(reply)}`;
     return this.#end({ stage, fault: 'reply', reply, message }, closing(reply) ? 'close' : afterwards);
   }
 

@@ -6,7 +6,7 @@ import { performance } from 'node:perf_hooks';
 import { describe, test } from 'node:test';
 import { startBlackHole } from '../smtp/black-hole.ts';
 import type { ScriptedProvider } from '../smtp/provider.ts';
-import { accept, drop, type ScriptStage, stall, take } from '../smtp/script.ts';
+import { accept, drop, raw, type ScriptStage, stall, take } from '../smtp/script.ts';
 import { until } from '../smtp/wait.ts';
 import { type ProviderSetup, withRelay } from './relay-under-test.ts';
 
@@ -336,5 +336,39 @@ describe('a pooled connection that the provider has closed', { concurrency: true
       await relay.send();
       await relay.until('recipient-delivered', 3);
       assert.equal(relay.provider().counters.connections, 2);
+    }));
+});
+
+describe('what people are told', { concurrency: true }, () => {
+  test('of a 250 out of place is that it was, in the queue, the status and the log', () =>
+    withRelay(
+      {
+        providers: [{ script: { greeting: raw('250 ok\r\n') } }, { script: { data: raw('250 ok\r\n') } }],
+      },
+      async relay => {
+        const id = await relay.send();
+        await relay.roundEnd(id);
+        await relay.untilState('first', 'failing');
+        const why = 'answered out of place with 250 ok';
+        const waiting = await relay.stored(id);
+        assert.deepEqual([waiting?.reason, waiting?.recipients[0]?.reply], [`data: ${why}`, `data: ${why}`]);
+        assert.equal(relay.status('first').message, `greeting: ${why}`);
+        const lines = relay.heard('attempt').map(({ stage, code, reply }) => [stage, code, reply]);
+        assert.deepEqual(
+          new Set(lines.map(line => line.join(' '))),
+          new Set([`greeting 250 ${why}`, `data 250 ${why}`]),
+        );
+      },
+    ));
+
+  test('of a closed connection says the step once', () =>
+    withRelay({ providers: [{ script: { ehlo: drop } }, { script: { mail: drop } }] }, async relay => {
+      const id = await relay.send();
+      await relay.roundEnd(id);
+      await relay.untilState('first', 'failing');
+      const why = 'the provider closed the connection';
+      assert.equal((await relay.stored(id))?.recipients[0]?.reply, `mail: ${why}`);
+      assert.equal(relay.status('first').message, `ehlo: ${why}`);
+      assert.deepEqual(new Set(relay.heard('attempt').map(({ reply }) => reply)), new Set([why]));
     }));
 });

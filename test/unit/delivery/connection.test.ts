@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import type { ProviderConfig } from '../../../relay/config/config.ts';
 import { ehloName, openSession, sessionOpener } from '../../../relay/delivery/connection.ts';
-import { type Failure, type Fault, SessionError, type Stage } from '../../../relay/delivery/failure.ts';
+import {
+  type Failure,
+  type Fault,
+  describe as inWords,
+  SessionError,
+  type Stage,
+} from '../../../relay/delivery/failure.ts';
 import type { Session } from '../../../relay/delivery/session.ts';
 import { startBlackHole } from '../../smtp/black-hole.ts';
 import { authority, createAuthority } from '../../smtp/certificates.ts';
@@ -50,6 +56,14 @@ async function failure(config: ProviderConfig, signal = never): Promise<Failure>
 async function outcome(config: ProviderConfig): Promise<[Stage, Fault, number | undefined]> {
   const { stage, fault, reply } = await failure(config);
   return [stage, fault, reply?.code];
+}
+
+/** People are told the reply, or the stage once and what went wrong there. */
+function assertSaidOnce(failed: Failure): void {
+  const { stage, fault, reply, message } = failed;
+  assert.doesNotMatch(message, new RegExp(`^${stage}\\b`));
+  if (fault === 'reply') assert.match(inWords(failed), new RegExp(`^${reply?.code} `));
+  else assert.equal(inWords(failed), `${stage}: ${message}`);
 }
 
 /** Nothing of the connection is left on the provider's side. */
@@ -168,8 +182,10 @@ describe('setting up: stage by fault', () => {
         const started = await provider({ ...submission, script: { [stage]: action } });
         const timeouts = fault === 'timeout' ? { greetingMs: 150, commandMs: 150 } : {};
         const config = providerConfig(started, { credentials, tls: trusted, timeouts });
-        const [at, ...rest] = await outcome(config);
-        assert.deepEqual(rest, [fault, code]);
+        const failed = await failure(config);
+        const at = failed.stage;
+        assert.deepEqual([failed.fault, failed.reply?.code], [fault, code]);
+        assertSaidOnce(failed);
         // A RST that is there before the connection was looked at is the connection's.
         assert.ok(at === stage || (at === 'connect' && stage === 'greeting' && action === reset), at);
         await gone(started);
@@ -223,6 +239,13 @@ describe('setting up: stage by fault', () => {
       'reply',
       451,
     ]);
+  });
+
+  test('a reply out of place is told as such, not as what it says', async () => {
+    const started = await provider({ script: { greeting: raw('250 ok\r\n') } });
+    const failed = await failure(providerConfig(started));
+    assert.deepEqual([failed.stage, failed.fault], ['greeting', 'garbled']);
+    assert.equal(inWords(failed), 'greeting: answered out of place with 250 ok');
   });
 
   test('more replies than commands are garbled', async () => {

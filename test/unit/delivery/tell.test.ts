@@ -100,7 +100,7 @@ describe('an attempt as told', () => {
   test('broken: where, and the words for people where there was no reply', () => {
     const told = attemptOf({
       recipients: [ok],
-      failure: { stage: 'data', fault: 'timeout', message: 'data: no answer within 1 s' },
+      failure: { stage: 'data', fault: 'timeout', message: 'no answer within 1 s' },
       unanswered: false,
     });
     assert.deepEqual(told, {
@@ -109,7 +109,25 @@ describe('an attempt as told', () => {
       stage: 'data',
       outcome: 'failed',
       class: 'network',
-      reply: 'data: no answer within 1 s',
+      reply: 'no answer within 1 s',
+    });
+  });
+
+  test('answered out of place: what was wrong with the reply, which alone may read like a success', () => {
+    const message = 'answered out of place with 250 ok';
+    const told = attemptOf({
+      recipients: [ok],
+      failure: { stage: 'data', fault: 'garbled', reply: { code: 250, text: 'ok' }, message },
+      unanswered: false,
+    });
+    assert.deepEqual(told, {
+      ...common,
+      recipients: 1,
+      stage: 'data',
+      outcome: 'failed',
+      class: 'protocol',
+      code: 250,
+      reply: message,
     });
   });
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import type { ProviderTimeouts } from '../../../relay/config/config.ts';
 import { openSession } from '../../../relay/delivery/connection.ts';
-import type { Fault, Stage } from '../../../relay/delivery/failure.ts';
+import { type Fault, describe as inWords, type Stage } from '../../../relay/delivery/failure.ts';
 import type { Session, TransactionEnvelope, TransactionReport } from '../../../relay/delivery/session.ts';
 import { authority } from '../../smtp/certificates.ts';
 import { type ProviderOptions, type ScriptedProvider, startProvider } from '../../smtp/provider.ts';
@@ -67,6 +67,8 @@ async function pair(
 const codes = ({ recipients }: TransactionReport) => recipients.map(reply => reply?.code);
 const ended = ({ failure }: TransactionReport) =>
   failure === undefined ? undefined : [failure.stage, failure.fault, failure.reply?.code];
+/** What people are told. */
+const said = ({ failure }: TransactionReport) => (failure === undefined ? undefined : inWords(failure));
 
 /** The connection is good for another transaction, and what that one carries arrives alone and whole. */
 async function assertClean({ session, started }: Pair): Promise<void> {
@@ -223,7 +225,17 @@ for (const [manner, options] of manners) {
 
     test('an accepted reply of 2xx to DATA is no go-ahead', async () => {
       const both = await pair(options, { data: raw('250 fine\r\n') });
-      assert.deepEqual(ended(await both.session.transact(envelope(), message)), ['data', 'garbled', 250]);
+      const report = await both.session.transact(envelope(), message);
+      assert.deepEqual(ended(report), ['data', 'garbled', 250]);
+      assert.equal(said(report), 'data: answered out of place with 250 fine');
+      await assertClosed(both);
+    });
+
+    test('354 to the dot is no acceptance, and people are told what was wrong with it', async () => {
+      const both = await pair(options, { dot: raw('354 again\r\n') });
+      const report = await both.session.transact(envelope(), message);
+      assert.deepEqual(ended(report), ['dot', 'garbled', 354]);
+      assert.equal(said(report), 'dot: answered out of place with 354 again');
       await assertClosed(both);
     });
 
@@ -288,6 +300,8 @@ async function check({ options, stage, action, fault, code, then }: Case): Promi
   const both = await pair(options, { [stage]: action }, timeouts);
   const report = await both.session.transact(envelope(), message);
   assert.deepEqual(ended(report), [stage, fault, code]);
+  if (fault !== 'reply') assert.equal(said(report), `${stage}: ${report.failure?.message}`);
+  assert.doesNotMatch(report.failure?.message ?? '', new RegExp(`^${stage}\\b`));
   assert.equal(report.accepted, undefined);
   const broken = fault === 'lost' || fault === 'timeout';
   assert.equal(report.unanswered, stage === 'mail' && broken);
@@ -557,6 +571,7 @@ describe('the body', () => {
       const both = await pair({}, { bodyAfterBytes: 500_000, body: action }, timeouts);
       const report = await both.session.transact(envelope({ size: 1 }), lines(50_000_000, 262_144));
       assert.deepEqual(ended(report), ['body', fault, code]);
+      assert.doesNotMatch(report.failure?.message ?? '', /^body\b/);
       assert.equal(both.session.usable, false);
       assert.equal(both.started.messages.length, 0);
     });
@@ -586,6 +601,8 @@ describe('a session that is no more', () => {
     await both.started.down();
     const report = await both.session.transact(envelope(), message);
     assert.deepEqual([report.unanswered, report.failure?.fault], [true, 'lost']);
+    assert.equal(said(report), `mail: ${report.failure?.message}`);
+    assert.doesNotMatch(report.failure?.message ?? '', /^mail\b/);
     assert.deepEqual(codes(report), [undefined]);
   });
 
@@ -595,6 +612,7 @@ describe('a session that is no more', () => {
     await until(() => (both.started.sessions[0]?.commands.length ?? 0) > 1, 'MAIL to arrive');
     both.session.destroy();
     assert.deepEqual(ended(await result), ['mail', 'lost', undefined]);
+    assert.equal(said(await result), 'mail: closed by the relay');
     await assertClosed(both);
   });
 
