@@ -9,6 +9,7 @@ import { type Level, levelOf } from './catalogue.ts';
 import type { Emit } from './events.ts';
 import { printable, redacted, secretPattern } from './printable.ts';
 import { type LogLine, Repeats } from './repeats.ts';
+import { openStandardOutput } from './standard-output.ts';
 import { textLine } from './text-line.ts';
 
 export type LogFormat = 'json' | 'text';
@@ -22,8 +23,6 @@ export interface LogOptions {
   readonly secrets?: readonly string[];
   /** Where lines go instead of standard output; written to synchronously, for tests and demonstrations. */
   readonly stream?: { write(line: string): unknown };
-  /** File descriptor to write to; default 1. Ignored when `stream` is given. */
-  readonly descriptor?: number;
   /** Default Date.now. Milliseconds since the epoch. */
   readonly now?: () => number;
   /** Default performance.now: steps of the wall clock must not lengthen what is summed up. */
@@ -38,13 +37,6 @@ export interface Log {
   close(): Promise<void>;
 }
 
-/** Flushed when that many bytes wait: a few dozen lines a system call. */
-const bufferBytes = 4096;
-/** … or at the latest after this long. */
-const flushMs = 100;
-/** A reader that stopped reading costs this much memory, then lines are dropped. */
-const backlogBytes = 16 * 1024 * 1024;
-const closeMs = 2000;
 /** Longest reply written; see Reply in delivery. */
 const replyLimit = 512;
 /** Longest other text written. */
@@ -55,8 +47,8 @@ const rank: Record<Level, number> = { debug: 20, info: 30, warn: 40, error: 50 }
 /** Opens the log. `emit` never throws and never blocks. */
 export function createLog(options: LogOptions): Log {
   const now = options.now ?? Date.now;
-  const target = options.stream === undefined ? openDescriptor(options.descriptor ?? 1) : undefined;
-  const stream: DestinationStream = (target ?? options.stream) as DestinationStream;
+  const target = options.stream === undefined ? openStandardOutput() : undefined;
+  const stream: DestinationStream = (target?.stream ?? options.stream) as DestinationStream;
   const write = options.format === 'text' ? textWriter(stream, now) : jsonWriter(stream, now);
   let threshold = rank[options.level];
   let pattern = secretPattern(options.secrets ?? []);
@@ -77,7 +69,7 @@ export function createLog(options: LogOptions): Log {
       if (closed) return;
       closed = true;
       summing.close();
-      if (target !== undefined) await drained(target);
+      await target?.close();
     },
   };
 }
@@ -108,31 +100,6 @@ function summingUp(now: () => number, put: (line: LogLine) => void): { readonly 
       for (const line of repeats.rest()) put(line);
     },
   };
-}
-
-type Descriptor = ReturnType<typeof pino.destination>;
-
-function openDescriptor(dest: number): Descriptor {
-  const destination = pino.destination({
-    dest,
-    sync: false,
-    minLength: bufferBytes,
-    maxLength: backlogBytes,
-    periodicFlush: flushMs,
-  });
-  // A log that cannot be written (its reader is gone, its disk is full) must not stop mail.
-  destination.on('error', () => {});
-  return destination;
-}
-
-function drained(destination: Descriptor): Promise<void> {
-  return new Promise(resolve => {
-    const timer = setTimeout(resolve, closeMs);
-    destination.flush(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }
 
 type Write = (level: Level, line: LogLine) => void;
