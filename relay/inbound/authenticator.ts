@@ -1,6 +1,6 @@
 /**
  * Answers AUTH. Wrong passwords are answered late and only a few times per
- * connection and client address; how late does not depend on what was wrong.
+ * connection, and per client address and user name; how late does not depend on what was wrong.
  * Neither names nor passwords are told to anyone.
  */
 import type { SMTPServerAuthentication, SMTPServerError, SMTPServerSession } from 'smtp-server';
@@ -27,19 +27,20 @@ export class Authenticator {
   authenticate(auth: SMTPServerAuthentication, session: SMTPServerSession, answer: Answer): void {
     const client = session.remoteAddress;
     const { now, policy } = this.#context;
-    const blockedForMs = this.#guard.blockedForMs(client, now());
-    if (blockedForMs > 0) {
-      answer(this.#refused(client, refusals.tooManyLogins(client, blockedForMs)));
+    const username = auth.username ?? '';
+    const attempt = { address: client, username };
+    const blocked = this.#guard.blocked(attempt, now());
+    if (blocked !== undefined) {
+      answer(this.#refused(client, refusals.tooManyLogins(client, blocked)));
       return;
     }
-    const username = auth.username ?? '';
     // RFC 4616: acting as someone else is not offered.
     const isPlainIdentity = auth.authzid === undefined || auth.authzid === '' || auth.authzid === username;
     if (policy.accounts.verify(username, auth.password ?? '') && isPlainIdentity) {
       answer(null, { user: username });
       return;
     }
-    this.#guard.failed(client, now());
+    this.#guard.failed(attempt, now());
     const tries = (this.#tries.get(session) ?? 0) + 1;
     this.#tries.set(session, tries);
     const refusal =

@@ -4,6 +4,7 @@
  * it is counted. Words name the limit and, where it helps, the value.
  */
 import type { RefusalReason } from '../telemetry/events.ts';
+import type { LoginBlock } from './login-guard.ts';
 import type { RateRefusal } from './sender-rates.ts';
 
 export interface Refusal {
@@ -42,10 +43,10 @@ export const refusals = {
     text: `${limit} failed logins on this connection, closing it`,
     reason: 'authentication-failed',
   }),
-  tooManyLogins: (client: string, retryInMs: number): Refusal => ({
+  tooManyLogins: (client: string, { scope, retryInMs }: LoginBlock): Refusal => ({
     code: 454,
     enhanced: '4.7.0',
-    text: `Too many failed logins from ${client}, try again in ${seconds(retryInMs)} seconds`,
+    text: `Too many failed logins ${scope === 'user' ? 'as this user ' : ''}from ${client}, try again in ${seconds(retryInMs)} seconds`,
     reason: 'authentication-failed',
   }),
   tooManyConnections: (limit: number): Refusal => ({

@@ -5,6 +5,7 @@ import { Accounts } from '../../../relay/inbound/accounts.ts';
 import { clientError } from '../../../relay/inbound/client-error.ts';
 import { ClientNetworks } from '../../../relay/inbound/client-networks.ts';
 import { LineBytes } from '../../../relay/inbound/line-bytes.ts';
+import { LoginGuard } from '../../../relay/inbound/login-guard.ts';
 import { SlidingCount } from '../../../relay/inbound/sliding-count.ts';
 
 describe('the sliding count', () => {
@@ -55,6 +56,34 @@ describe('the sliding count', () => {
     counter.add('a', 10_000);
     assert.equal(counter.count('a', 10_000), 2);
     assert.equal(counter.count('a', 9e12), 0);
+  });
+});
+
+describe('the login guard', () => {
+  const attempt = (address: string, username: string) => ({ address, username });
+
+  test('blocks one name at one address after 20 failures, for ten minutes and a little', () => {
+    const guard = new LoginGuard();
+    for (let count = 0; count < 20; count++) {
+      assert.equal(guard.blocked(attempt('a', 'app'), count), undefined);
+      guard.failed(attempt('a', 'app'), count);
+    }
+    const blocked = guard.blocked(attempt('a', 'app'), 20);
+    assert.equal(blocked?.scope, 'user');
+    assert.ok(blocked.retryInMs >= 10 * 60_000 - 20 && blocked.retryInMs <= 10.5 * 60_000);
+    assert.equal(guard.blocked(attempt('a', 'other'), 20), undefined);
+    assert.equal(guard.blocked(attempt('b', 'app'), 20), undefined);
+    assert.equal(guard.blocked(attempt('a', 'app'), 20 + blocked.retryInMs), undefined);
+  });
+
+  test('blocks an address that tries many names', () => {
+    const guard = new LoginGuard();
+    for (let count = 0; count < 200; count++) {
+      assert.equal(guard.blocked(attempt('a', `name${count}`), count), undefined);
+      guard.failed(attempt('a', `name${count}`), count);
+    }
+    assert.equal(guard.blocked(attempt('a', 'app'), 200)?.scope, 'address');
+    assert.equal(guard.blocked(attempt('b', 'app'), 200), undefined);
   });
 });
 

@@ -47,9 +47,12 @@ describe('who may send', () => {
     assert.match(await client.say('MAIL FROM:<a@b.c>'), /^550 5\.7\.1 /);
   });
 
-  test('is not who guesses: three wrong passwords end the connection, twenty block the address for a while', async () => {
+  test('is not who guesses: three wrong passwords end the connection, twenty block the name at that address for a while', async () => {
     await using rig = await openRig({
-      accounts: [{ username: 'app', password: 'right' }],
+      accounts: [
+        { username: 'app', password: 'right' },
+        { username: 'neighbour', password: 'also right' },
+      ],
       allowClearTextAuth: true,
     });
     const one = await rig.client();
@@ -58,7 +61,7 @@ describe('who may send', () => {
     assert.match(await one.say(plain('nobody', 'right')), /^535 5\.7\.8 /);
     assert.equal(await one.say(plain('app', '')), '421 4.7.0 3 failed logins on this connection, closing it');
     await one.closed();
-    const guessers = await Promise.all(Array.from({ length: 17 }, () => rig.client()));
+    const guessers = await Promise.all(Array.from({ length: 18 }, () => rig.client()));
     await Promise.all(
       guessers.map(async guesser => {
         await guesser.hello();
@@ -69,8 +72,12 @@ describe('who may send', () => {
     await last.hello();
     assert.match(
       await last.say(plain('app', 'right')),
-      /^454 4\.7\.0 Too many failed logins from 127\.0\.0\.1, try again in \d+ seconds$/,
+      /^454 4\.7\.0 Too many failed logins as this user from 127\.0\.0\.1, try again in \d+ seconds$/,
     );
+    // Behind one address may be many programs.
+    const neighbour = await rig.client();
+    await neighbour.hello();
+    assert.match(await neighbour.say(plain('neighbour', 'also right')), /^235/);
     rig.now += 11 * 60_000;
     assert.match(await last.say(plain('app', 'right')), /^235/);
     const told = JSON.stringify(rig.events);
