@@ -165,7 +165,7 @@ export interface RelayConfig {
   readonly draining: boolean;
   /** A new value asks for all failed mail to be sent again. */
   readonly resendRequestedAt?: string;
-  /** Free bytes below which new mail is refused; absent = 5 % of the disk or twice maxMessageBytes. */
+  /** Free bytes below which new mail is refused; absent = by the size of the disk and maxMessageBytes (spool/disk.ts). */
   readonly diskReserveBytes?: number;
   /** Address and port of probes, /status and /metrics. port absent = off (`enableHealthCheck: false`). */
   readonly health: { readonly host: string; readonly port?: number };
