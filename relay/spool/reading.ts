@@ -15,6 +15,8 @@ import { type Claim, SpoolError } from './spool.ts';
 /** Half a chunk, because repairing line ends may double it. */
 const FILE_BYTES = CHUNK_BYTES / 2;
 const LEAST_READ_BYTES = 4096;
+/** Nothing, a link, a socket or a device without a driver. */
+const NO_FILE: ReadonlySet<string> = new Set(['ENOENT', 'ELOOP', 'ENXIO', 'ENODEV']);
 
 /**
  * Throws SpoolError 'not-found' when there is no such message, or its body was
@@ -85,12 +87,21 @@ function fileOf([, id, , place, , , , size]: Row): BodyFile {
 async function* readFile(directory: string, { id, place, size }: BodyFile): AsyncIterable<Buffer> {
   if (place === NOWHERE) throw new SpoolError('not-found', `the body of ${id} is missing`);
   const path = bodyPath(directory, place, id);
-  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((error: unknown) => {
-    const code = (error as NodeJS.ErrnoException).code;
-    const kind = code === 'ENOENT' || code === 'ELOOP' ? 'not-found' : 'io';
+  const handle = await openBody(path, id);
+  yield* canonicalLines(bytesOf(handle, size));
+}
+
+/** What is no file (a pipe, a device, a link) is as good as not there; opening it waits for nobody. */
+async function openBody(path: string, id: MessageId): Promise<FileHandle> {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const handle = await open(path, flags).catch((error: unknown) => {
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    const kind = NO_FILE.has(code) ? 'not-found' : 'io';
     throw new SpoolError(kind, `the body of ${id} cannot be read from ${path}: ${code}`, error);
   });
-  yield* canonicalLines(bytesOf(handle, size));
+  if ((await handle.stat()).isFile()) return handle;
+  await handle.close();
+  throw new SpoolError('not-found', `the body of ${id} cannot be read from ${path}: it is no file`);
 }
 
 /**

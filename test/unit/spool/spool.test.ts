@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdir, readFile, symlink, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -365,6 +366,20 @@ describe('reading a file that people touched', () => {
     await assert.rejects(bodyOf(spool, id), { kind: 'not-found' });
     await symlink('/etc/passwd', path);
     await assert.rejects(bodyOf(spool, id), { kind: 'not-found' });
+  });
+
+  test('that is no file is as good as missing, and nobody waits for it', async t => {
+    const { directory, open } = await scene(t);
+    const spool = await open();
+    const id = await put(spool, text(5000));
+    await fail(spool, id, START);
+    const path = join(directory, 'failed', `${id}.eml`);
+    await unlink(path);
+    execFileSync('mkfifo', [path]);
+    await assert.rejects(bodyOf(spool, id), { name: 'SpoolError', kind: 'not-found' });
+    await unlink(path);
+    await mkdir(path);
+    await assert.rejects(bodyOf(spool, id), { name: 'SpoolError', kind: 'not-found' });
   });
 
   test('of a dead one whose file was taken away settles it as body missing', async t => {
