@@ -110,7 +110,8 @@ export class Delivery {
 
   /**
    * Ends: transactions under way may finish within `deadlineMs`, then they are
-   * cut. What was not settled stays in the spool as it was.
+   * cut, and bodies that the disk has not given are waited for no longer.
+   * What was not settled stays in the spool as it was.
    */
   async stop(deadlineMs: number): Promise<void> {
     this.#stopping = true;
@@ -151,9 +152,11 @@ export class Delivery {
       random,
       settings: () => this.#config,
       providers: () => this.#providers.all,
-      bounce: async (message, recipients) => {
+      bounce: async (message, recipients, read) => {
         if (!this.#config.resend.bounces) return;
-        await sendBounce(message, recipients, { spool, hostname: this.#config.listener.hostname, now });
+        const { hostname } = this.#config.listener;
+        const begin = () => spool.begin();
+        await sendBounce(message, recipients, { spool: { begin, read }, hostname, now });
       },
     });
   }

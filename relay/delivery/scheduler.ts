@@ -7,6 +7,7 @@
 import { setMaxListeners } from 'node:events';
 import { type Claim, type ClaimQuery, type Spool, SpoolError } from '../spool/spool.ts';
 import type { Emit } from '../telemetry/events.ts';
+import { abandonable } from './abandonable.ts';
 import { resendDelay } from './backoff.ts';
 import type { RoundSettings } from './journal.ts';
 import type { Provider } from './provider.ts';
@@ -22,7 +23,8 @@ export interface SchedulerDeps {
   readonly random: () => number;
   readonly settings: () => RoundSettings;
   readonly providers: () => readonly Provider[];
-  readonly bounce: RoundDeps['bounce'];
+  /** Reads the header that it quotes by `read`. */
+  readonly bounce: (...what: [...Parameters<RoundDeps['bounce']>, read: Spool['read']]) => Promise<void>;
 }
 
 /** Fresh messages on a round at once: enough for every connection and the tries that wait. */
@@ -56,10 +58,11 @@ export class Scheduler {
   #lookAt = Number.POSITIVE_INFINITY;
   #idle: PromiseWithResolvers<void> | undefined;
   #broken: string | undefined;
-  #abandoned = false;
+  readonly #abandoned = new AbortController();
 
   constructor(deps: SchedulerDeps) {
     this.#deps = deps;
+    setMaxListeners(0, this.#abandoned.signal);
     deps.spool.onArrival({
       wanted: () => this.#hasRoom(),
       take: claim => this.#start(claim, 'fresh'),
@@ -106,9 +109,9 @@ export class Scheduler {
     return this.#idle.promise;
   }
 
-  /** The deadline of a stop has passed: what still waits for room on the disk is given up. */
+  /** The deadline of a stop has passed: what still waits for the disk, to read or for room, is given up. */
   abandon(): void {
-    this.#abandoned = true;
+    this.#abandoned.abort();
   }
 
   /** Sends everything in emails/failed now, at the pace of the ramp, each message once. */
@@ -287,12 +290,14 @@ export class Scheduler {
 
   #roundDeps(stopping: AbortSignal): RoundDeps {
     const { spool, emit, now, random, settings, providers, bounce } = this.#deps;
-    const abandoned = (): boolean => this.#abandoned;
+    const { signal } = this.#abandoned;
+    const abandoned = (): boolean => signal.aborted;
+    const read: Spool['read'] = (id, claim) => abandonable(spool.read(id, claim), signal);
     return {
-      read: (id, claim) => spool.read(id, claim),
+      read,
       note: (id, inFlight) => spool.note(id, inFlight),
       settle: (id, settlement) => whenRoom(() => spool.settle(id, settlement), abandoned),
-      bounce: (message, recipients) => whenRoom(() => bounce(message, recipients), abandoned),
+      bounce: (message, recipients) => whenRoom(() => bounce(message, recipients, read), abandoned),
       emit,
       now,
       random,

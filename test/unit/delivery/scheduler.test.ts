@@ -303,6 +303,38 @@ describe('the schedule', { concurrency: 4 }, () => {
       },
     ));
 
+  test('a stop whose deadline has passed does not wait for a body that cannot be read', () => {
+    let reading = 0;
+    return bench(
+      async ({ scheduler, spool, world, put }) => {
+        const unreadable = brokenBy({ stage: 'body', fault: 'local' });
+        world.answer = () => async (envelope, body) => {
+          await Array.fromAsync(body as AsyncIterable<Buffer>).catch(() => undefined);
+          return typeof unreadable === 'function' ? unreadable(envelope, body) : unreadable;
+        };
+        await put(1);
+        scheduler.resume();
+        await until(() => reading === 1, 'the read');
+        scheduler.pause();
+        scheduler.abandon();
+        await scheduler.settled();
+        assert.equal(spool.counts().failed.messages, 1);
+      },
+      {
+        spool: spool =>
+          altered(spool, {
+            claim: async query => (await spool.claim(query)).map(({ body: _, ...claim }) => claim),
+            read: async function* () {
+              reading += 1;
+              yield Buffer.from('Subject: x');
+              // A disk that does not answer.
+              await new Promise(() => undefined);
+            },
+          }),
+      },
+    );
+  });
+
   test('a store that fails stops all sending and says so', () =>
     bench(
       async ({ scheduler, events, sent, put }) => {
