@@ -13,6 +13,7 @@ export interface RecipientJson {
   readonly reply?: string;
   readonly at?: string;
   readonly ambiguous?: number;
+  readonly bounced?: true;
 }
 
 export interface MessageJson {
@@ -98,7 +99,8 @@ function readRecipient(value: unknown, field: string): Recipient {
   if (typeof value === 'string') return { address: readAddress(value, field), state: 'pending' };
   if (value === null || typeof value !== 'object')
     throw refused(field, value, 'an address or an object with address');
-  const { address, state = 'pending', provider, reply, at, ambiguous } = value as Record<string, unknown>;
+  const given = value as Record<string, unknown>;
+  const { address, state = 'pending', provider, reply, at, ambiguous, bounced } = given;
   if (!recipientStates.includes(state)) {
     throw refused(`${field}.state`, state, `one of ${recipientStates.join(', ')}`);
   }
@@ -110,6 +112,7 @@ function readRecipient(value: unknown, field: string): Recipient {
     ...(typeof reply === 'string' && { reply: reply.slice(0, 1024) }),
     ...(time !== undefined && { at: time }),
     ...(Number.isSafeInteger(ambiguous) && (ambiguous as number) > 0 && { ambiguous: ambiguous as number }),
+    ...(bounced === true && state !== 'pending' && { bounced }),
   };
 }
 

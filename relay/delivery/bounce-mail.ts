@@ -17,7 +17,7 @@ export interface BounceDeps {
   readonly now: () => number;
 }
 
-/** Does nothing for a null sender or when nobody ended badly. Without the header when that cannot be read. Rejects with SpoolError. */
+/** Does nothing for a null sender or when there is nobody to tell of. Without the header when that cannot be read. Rejects with SpoolError. */
 export async function sendBounce(
   message: StoredMessage,
   recipients: readonly Recipient[],

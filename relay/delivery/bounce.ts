@@ -36,8 +36,8 @@ const crlf = '\r\n';
 type Ended = Recipient & { readonly state: 'rejected' | 'expired' };
 
 /**
- * The bounce for those of `recipients` that were rejected or expired.
- * Undefined when none is due: nobody ended badly, the sender is null, or the
+ * The bounce for those of `recipients` that were rejected or expired and in
+ * no bounce before. Undefined when none is due: there is nobody of the kind, the sender is null, or the
  * sender is no address that mail could be sent to.
  */
 export function buildBounce(
@@ -45,7 +45,7 @@ export function buildBounce(
   recipients: readonly Recipient[],
   context: BounceContext,
 ): Bounce | undefined {
-  const ended = recipients.filter(isEnded);
+  const ended = recipients.filter(isUntold);
   if (ended.length === 0 || !isSendable(message.sender)) return undefined;
   const utf8 = message.smtpUtf8 || [message.sender, ...ended.map(({ address }) => address)].some(hasNonAscii);
   const line = (text: string): string => printable(text, utf8);
@@ -78,8 +78,9 @@ export function buildBounce(
   };
 }
 
-function isEnded(recipient: Recipient): recipient is Ended {
-  return recipient.state === 'rejected' || recipient.state === 'expired';
+/** Ended badly, and the sender was not told of it yet. */
+export function isUntold(recipient: Recipient): recipient is Ended {
+  return (recipient.state === 'rejected' || recipient.state === 'expired') && recipient.bounced !== true;
 }
 
 /** Not the null sender, and nothing in it that could leave its angle brackets. */

@@ -8,6 +8,7 @@ import type { ReplyRule, ResendConfig, RetryConfig } from '../config/config.ts';
 import type { Recipient, StoredMessage } from '../spool/message.ts';
 import type { InFlight, Settlement, Spool } from '../spool/spool.ts';
 import type { Emit } from '../telemetry/events.ts';
+import { isUntold } from './bounce.ts';
 import type { Ledger } from './ledger.ts';
 import { settlementOf } from './recipients.ts';
 import { tellInterrupted, tellSettlement } from './tell.ts';
@@ -81,12 +82,17 @@ export class Journal {
     const { resend } = settings();
     const close = { now: now(), random: random(), resend, reason };
     const settlement = settlementOf(this.#message, this.#ledger.recipients, close);
-    if (settlement.kind === 'dead' && resend.bounces) {
-      // The bounce may have to wait for room on the disk; who was delivered to must not be forgotten meanwhile.
-      await this.#commit({ kind: 'progress', recipients: settlement.recipients });
-      await bounce(this.#message, settlement.recipients);
+    const { recipients } = settlement;
+    if (!resend.bounces || !recipients.some(isUntold)) {
+      await this.#commit(settlement);
+      return settlement.kind;
     }
-    await this.#commit(settlement);
+    // The bounce may have to wait for room on the disk; who was delivered to must not be forgotten meanwhile.
+    await this.#commit({ kind: 'progress', recipients });
+    await bounce(this.#message, recipients);
+    // After the bounce is on disk: a crash in between repeats it, and loses none.
+    const told = recipients.map(one => (isUntold(one) ? { ...one, bounced: true as const } : one));
+    await this.#commit({ ...settlement, recipients: told });
     return settlement.kind;
   }
 

@@ -37,6 +37,8 @@ export interface Recipient {
   readonly at?: number;
   /** How many times the final dot was left unanswered with this recipient on board. */
   readonly ambiguous?: number;
+  /** The bounce that tells the sender of this end is in the spool. */
+  readonly bounced?: true;
 }
 
 /**

@@ -35,7 +35,11 @@ export function pageOf(filter: QueueFilter, now: number, limit: number): Page {
 
 /** Recipients of a message that is to be sent once more: who was given up is pending again. */
 export function revived(recipients: readonly Recipient[]): readonly Recipient[] {
-  return recipients.map(one => (one.state === 'delivered' ? one : { ...one, state: 'pending' as const }));
+  return recipients.map(one => {
+    if (one.state === 'delivered') return one;
+    const { bounced: _, ...again } = one;
+    return { ...again, state: 'pending' };
+  });
 }
 
 export function countsOf(counters: Counters): QueueCounts {

@@ -131,6 +131,32 @@ describe('expiry', { concurrency: true }, () => {
       assert.match(bounce?.body.toString() ?? '', /someone@example\.net/);
     }));
 
+  test('tells of a refused recipient at once, and of the other when it ends', () => {
+    const recipients = {
+      'typo@example.net': '550 5.1.1 no such user',
+      'full@example.net': '452 4.2.2 mailbox full',
+    };
+    return withRelay(
+      { providers: [{ script: { recipients } }], config: { resend: { bounces: true } } },
+      async relay => {
+        const id = await relay.send({ to: ['typo@example.net', 'full@example.net'] });
+        const provider = relay.provider();
+        const named = () =>
+          provider.messages
+            .filter(({ sender }) => sender === '')
+            .map(({ body }) =>
+              [...`${body}`.matchAll(/^Final-Recipient: rfc822; (\S+)/gm)].map(([, who]) => who),
+            );
+        await until(() => named().length === 1, 'the bounce');
+        assert.deepEqual(named(), [['typo@example.net']]);
+        await until(async () => (await relay.stored(id))?.state === 'failed', 'the other to wait');
+        relay.pass(FIVE_DAYS + 1000);
+        await until(() => named().length === 2, 'the second bounce');
+        assert.deepEqual(named(), [['typo@example.net'], ['full@example.net']]);
+      },
+    );
+  });
+
   test('never sends a bounce for a null sender', () =>
     withRelay({ config: { resend: { bounces: true } } }, async relay => {
       const id = await expire(relay, '');

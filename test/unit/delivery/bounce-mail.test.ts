@@ -68,6 +68,15 @@ describe('a bounce', () => {
     assert.deepEqual([arrivals.length, aborted()], [0, 1]);
   });
 
+  test('leaves out whom the sender was told of before', async () => {
+    const { send, text } = spooling(() => body(''));
+    const before: Recipient = { ...rejected, address: 'told@example.net', bounced: true };
+    await send(storedMessage(), [before, rejected, { address: 'a@example.net', state: 'pending' }]);
+    assert.match(text(), /Subject: Undelivered mail: 1 of 3 recipients/);
+    assert.match(text(), /b@example\.net/);
+    assert.doesNotMatch(text(), /told@example\.net/);
+  });
+
   test('goes without the header when the body cannot be read any more', async () => {
     const { send, arrivals, text } = spooling(unreadable);
     await send();

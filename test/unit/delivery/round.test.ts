@@ -342,6 +342,38 @@ describe('a round', { concurrency: true }, () => {
     assert.equal(bounced.length, 1);
   });
 
+  test('with bounces: who is refused is told of at the end of the round, though others still wait', async () => {
+    const { settlements, bounced } = await run({
+      providers: { a: [recipientCodes([450, '4.2.2'], [550, '5.1.1'])] },
+      message: { recipients: addresses(2) },
+      bounces: true,
+    });
+    assert.deepEqual(
+      settlements
+        .slice(-2)
+        .map(({ kind, recipients }) => [kind, ...recipients.map(({ bounced }) => bounced)]),
+      [
+        ['progress', undefined, undefined],
+        ['failed', undefined, true],
+      ],
+    );
+    assert.deepEqual(
+      bounced[0]?.map(({ state }) => state),
+      ['pending', 'rejected'],
+    );
+  });
+
+  test('with bounces: nobody is told of twice', async () => {
+    const [first, second] = addresses(2);
+    const { last, bounced } = await run({
+      providers: { a: [] },
+      message: { recipients: [first!, { ...second!, state: 'rejected', bounced: true }] },
+      bounces: true,
+    });
+    assert.equal(last?.kind, 'dead');
+    assert.equal(bounced.length, 0);
+  });
+
   test('without any provider it waits', async () => {
     const { last } = await run({ providers: {} });
     assert.equal(last?.kind, 'failed');

@@ -92,7 +92,10 @@ describe('changes by hand', () => {
     await fail(spool, failed, START + 1e6);
     await spool.settle(dead, {
       kind: 'dead',
-      recipients: [pending[0]!, { address: 'two@example.com', state: 'rejected', reply: '550 no' }],
+      recipients: [
+        pending[0]!,
+        { address: 'two@example.com', state: 'rejected', reply: '550 no', bounced: true },
+      ],
       reason: 'rejected',
     });
     clock.now = START + 50;
@@ -102,8 +105,11 @@ describe('changes by hand', () => {
     assert.equal(two?.state, 'failed');
     assert.equal(two?.rounds, 0);
     assert.deepEqual(
-      two?.recipients.map(r => r.state),
-      ['delivered', 'pending'],
+      two?.recipients.map(r => [r.state, r.bounced]),
+      [
+        ['delivered', undefined],
+        ['pending', undefined],
+      ],
     );
     assert.deepEqual(await namesIn(directory, 'dead'), []);
     assert.deepEqual(await bodyOf(spool, dead), text(10));
