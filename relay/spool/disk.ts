@@ -1,7 +1,8 @@
 /**
  * How much room the volume has, and whether new mail may still come in. Looks
  * once a second and whenever much has been written; says once when room gets
- * low and once when it is back, with some room between the two.
+ * low and once when it is back, with some room, and where only the volume
+ * itself says that it is full some time, between the two.
  */
 import { statfs } from 'node:fs/promises';
 import type { Emit } from '../telemetry/events.ts';
@@ -11,6 +12,10 @@ const LOOK_EVERY_MS = 1000;
 const LOOK_AFTER_BYTES = 64 * 1024 * 1024;
 const LOOK_AFTER_SHARE = 1 / 8;
 const LOOK_AFTER_LEAST = 256 * 1024;
+/** How long new mail is refused by a volume that says again and again that it is full while room is shown. */
+const HOLD_MS = 30_000;
+/** What comes within that time of the last is again and again. */
+const AGAIN_MS = 2 * HOLD_MS;
 /** Free room above the reserve at which new mail is taken again. */
 const HYSTERESIS = 1.1;
 const MEGABYTE = 1024 * 1024;
@@ -53,6 +58,8 @@ export interface DiskOptions {
   readonly maxMessageBytes: number;
   readonly reserveBytes: number | undefined;
   readonly emit: Emit;
+  /** Monotonic clock, ms. */
+  readonly now: () => number;
 }
 
 export class Disk {
@@ -61,6 +68,9 @@ export class Disk {
   #asked: number | undefined;
   #volume: Volume = { freeBytes: 0, totalBytes: 0 };
   #low = false;
+  /** When the volume last said that it is full while new mail was taken. */
+  #fullAt = Number.NEGATIVE_INFINITY;
+  #lowUntil = Number.NEGATIVE_INFINITY;
   #written = 0;
   #timer: NodeJS.Timeout | undefined;
   #looking = false;
@@ -98,9 +108,16 @@ export class Disk {
     if (this.#written >= Math.min(share, LOOK_AFTER_BYTES)) void this.look();
   }
 
-  /** The disk said that it is full, whatever statfs says (quota, inodes): refuse until the next look. */
+  /**
+   * The disk said that it is full, whatever statfs says (quota, inodes):
+   * refuse until the next look, or for longer when that let mail in for nothing.
+   */
   full(): void {
-    this.#setLow(true);
+    if (this.#low) return;
+    const now = this.#options.now();
+    if (now - this.#fullAt < AGAIN_MS) this.#lowUntil = now + HOLD_MS;
+    this.#fullAt = now;
+    this.#setLow(true, 'the volume took no more, ');
   }
 
   /** Never rejects: a volume that cannot be asked shows at the next commit. */
@@ -126,15 +143,16 @@ export class Disk {
     const { freeBytes } = this.#volume;
     const reserve = this.#reserve();
     if (freeBytes < reserve) this.#setLow(true);
-    else if (freeBytes >= reserve * HYSTERESIS) this.#setLow(false);
+    else if (freeBytes >= reserve * HYSTERESIS && this.#options.now() >= this.#lowUntil) this.#setLow(false);
   }
 
-  #setLow(low: boolean): void {
+  #setLow(low: boolean, why = ''): void {
     if (low === this.#low) return;
     this.#low = low;
     const free = `${Math.round(this.#volume.freeBytes / MEGABYTE)} MB free`;
     const reserve = `reserve ${Math.round(this.#reserve() / MEGABYTE)} MB`;
-    if (low) this.#options.emit({ event: 'disk-low', message: `${free}, ${reserve}: new mail is refused` });
+    if (low)
+      this.#options.emit({ event: 'disk-low', message: `${why}${free}, ${reserve}: new mail is refused` });
     else
       this.#options.emit({
         event: 'disk-recovered',

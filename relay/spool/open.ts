@@ -32,6 +32,7 @@ export async function openSpool(options: SpoolOptions): Promise<OpenSpool> {
     maxMessageBytes: options.maxMessageBytes,
     reserveBytes: options.reserveBytes,
     emit: options.emit,
+    now: () => performance.now(),
   });
   const reports: { take?: (counters: Counters) => void } = {};
   const { channel, ready } = await Channel.start({

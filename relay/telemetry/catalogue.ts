@@ -238,7 +238,8 @@ export const catalogue: Catalogue = {
   },
   'disk-low': {
     level: 'error',
-    meaning: 'Free space fell below the reserve: new mail is refused for now, sending goes on.',
+    meaning:
+      'Free space fell below the reserve, or the volume took no more: new mail is refused for now, sending goes on.',
     fields: spoolFields,
   },
   'disk-recovered': {

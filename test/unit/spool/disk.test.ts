@@ -31,6 +31,7 @@ describe('the watch over the disk', () => {
       maxMessageBytes: 10,
       reserveBytes: 1000,
       emit: event => events.push(event),
+      now: () => 0,
     });
     const seen: boolean[] = [];
     for (freeBytes of [2000, 999, 900, 1050, 1100, 1001, 999]) {
@@ -54,6 +55,7 @@ describe('the watch over the disk', () => {
       maxMessageBytes: 1_000_000,
       reserveBytes: 4_000_000,
       emit: () => undefined,
+      now: () => 0,
     });
     await disk.look();
     disk.wrote(400_000);
@@ -72,11 +74,40 @@ describe('the watch over the disk', () => {
       maxMessageBytes: 1,
       reserveBytes: 1,
       emit: () => undefined,
+      now: () => 0,
     });
     await disk.look();
     fails = true;
     await disk.look();
     assert.equal(disk.state().freeBytes, 5);
+  });
+
+  test('of a volume that takes no more although room is shown does not flap', async () => {
+    const events: RelayEvent[] = [];
+    let now = 0;
+    const disk = new Disk({
+      look: async () => ({ freeBytes: 5000, totalBytes: 10_000 }),
+      maxMessageBytes: 10,
+      reserveBytes: 1000,
+      emit: event => events.push(event),
+      now: () => now,
+    });
+    await disk.look();
+    disk.full();
+    assert.equal(disk.state().low, true);
+    await disk.look();
+    assert.equal(disk.state().low, false, 'the first time may have been a moment');
+    // For ten minutes mail comes whenever it is taken, and finds no room.
+    for (; now < 600_000; now += 1000) {
+      if (!disk.state().low) disk.full();
+      await disk.look();
+    }
+    const { length } = events.filter(({ event }) => event === 'disk-low');
+    assert.ok(length >= 15 && length <= 22, `${length} times low`);
+    now += 30_000;
+    await disk.look();
+    assert.equal(disk.state().low, false);
+    assert.match(JSON.stringify(events[0]), /took no more/);
   });
 
   test('makes begin() refuse, and a lower reserve makes it accept again at once', async t => {
