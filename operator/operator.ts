@@ -182,7 +182,9 @@ export class Operator {
       statusWriter: createStatusWriter({ client, fieldManager, mayWrite }),
       events: this.#events,
       reports: this.#reports,
-      secretFacts: new SecretFactsCache({ client, informer: this.#caches.secrets, clock: systemClock }),
+      secretFacts: new SecretFactsCache({
+        ...{ client, informer: this.#caches.secrets, relays: this.#caches.relays, clock: systemClock },
+      }),
       clock: systemClock,
       mayWrite,
       context: { image, operatorNamespace: leaderElectionNamespace, monitoringNamespaces, runbooks },

@@ -18,7 +18,7 @@ import {
   services,
   statefulSets,
 } from '../resources/kinds.ts';
-import { mentionedSecrets } from '../resources/secret-references.ts';
+import { mentionedSecretKeys } from '../resources/secret-references.ts';
 import { secrets } from './secret-facts.ts';
 
 /** What is read of a pod. */
@@ -77,7 +77,7 @@ export class Caches {
     this.#options = options;
     this.relays = this.#make(mailRelays, {
       ...(options.selector !== undefined && { labelSelector: options.selector }),
-      indexers: { secret: secretKeys },
+      indexers: { secret: mentionedSecretKeys },
     });
     this.secrets = this.#make<KubeObject>(secrets, { metadataOnly: true, transform: bareMetadata });
     this.pods = this.#make(pods, {
@@ -141,11 +141,6 @@ export class Caches {
 export function relayKeys({ metadata }: KubeObject): string[] {
   const name = metadata.labels?.[labels.instance];
   return name === undefined ? [] : [keyOf({ name, namespace: metadata.namespace ?? '' })];
-}
-
-/** `namespace/name` of every Secret that a MailRelay refers to. */
-function secretKeys({ spec, metadata: { namespace = '' } }: MailRelayObject): string[] {
-  return mentionedSecrets(spec).map(name => keyOf({ name, namespace }));
 }
 
 /** Of a foreign Secret nothing is kept but its name and version. */

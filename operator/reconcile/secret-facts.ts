@@ -4,12 +4,16 @@
  * fetched once per change, whoever asks, and remembered only as fingerprints
  * under a random key of this process, so that an edit of labels or annotations
  * is no change. No value is ever kept, and nothing made of one leaves the process.
+ * A Secret that no MailRelay refers to any more is forgotten.
  */
 import { createHmac, randomBytes } from 'node:crypto';
+import type { MailRelayObject } from '../api/mail-relay.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { Informer } from '../kube/informer.ts';
 import { isOlder, type KubeObject, keyOf, type ObjectRef } from '../kube/object.ts';
 import { defineResource, type KubeClient } from '../kube/resource.ts';
+import type { ObjectEvent } from '../kube/view.ts';
+import { mentionedSecretKeys } from '../resources/secret-references.ts';
 
 export type Secret = KubeObject & {
   readonly type?: string;
@@ -37,7 +41,7 @@ export interface KeyFacts {
 export interface SecretFacts {
   readonly exists: boolean;
   readonly resourceVersion: string;
-  /** Keys that are or were there. */
+  /** Keys that are there, or were a while ago. */
   readonly keys: ReadonlyMap<string, KeyFacts>;
 }
 
@@ -45,10 +49,14 @@ export interface SecretFactsDeps {
   readonly client: Pick<KubeClient, 'find'>;
   /** Metadata only. */
   readonly informer: Pick<Informer<KubeObject>, 'get'>;
+  /** With an index `secret`: those that refer to a Secret, by the Secret's key. */
+  readonly relays: Pick<Informer<MailRelayObject>, 'keysByIndex' | 'subscribe'>;
   readonly clock: Pick<Clock, 'wallTime'>;
 }
 
 const noKeys: SecretFacts['keys'] = new Map();
+/** Every pod has heard by then that a key is gone. */
+const goneKeyKeptMs = 3_600_000;
 
 export class SecretFactsCache {
   readonly #deps: SecretFactsDeps;
@@ -56,8 +64,10 @@ export class SecretFactsCache {
   readonly #known = new Map<string, SecretFacts>();
   readonly #fetching = new Map<string, Promise<SecretFacts>>();
 
+  /** For the life of the process: subscribes to the MailRelays. */
   constructor(deps: SecretFactsDeps) {
     this.#deps = deps;
+    deps.relays.subscribe(event => this.#forgetUnreferenced(event));
   }
 
   /** The facts as of the newest version that the watch has shown, or a later one. Throws ApiError. */
@@ -92,15 +102,13 @@ export class SecretFactsCache {
     const before = this.#known.get(key);
     const { resourceVersion = '' } = secret.metadata;
     const keys = new Map<string, KeyFacts>();
-    for (const name of new Set([...(before?.keys.keys() ?? []), ...Object.keys(secret.data ?? {})])) {
+    for (const name of new Set([...this.#remembered(before).keys(), ...Object.keys(secret.data ?? {})])) {
       const fingerprint = this.#fingerprint(secret.data?.[name]);
       const was = before?.keys.get(name);
       if (was !== undefined && was.fingerprint === fingerprint) keys.set(name, was);
       else keys.set(name, this.#changed({ secret, name, fingerprint }, before));
     }
-    const facts = { exists: true, resourceVersion, keys };
-    this.#known.set(key, facts);
-    return facts;
+    return this.#keep(key, { exists: true, resourceVersion, keys });
   }
 
   /** `before` undefined: the first look of this process, which cannot know what was; the API server does. */
@@ -123,12 +131,36 @@ export class SecretFactsCache {
     const before = this.#known.get(key);
     if (before?.exists === false) return before;
     const changedAt = this.#deps.clock.wallTime();
-    const keys = [...(before?.keys ?? noKeys).keys()].map(
-      name => [name, { fingerprint: undefined, version: '', changedAt }] as const,
-    );
-    const facts = { exists: false, resourceVersion: '', keys: new Map(keys) };
-    this.#known.set(key, facts);
+    const keys = new Map<string, KeyFacts>();
+    for (const [name, was] of this.#remembered(before)) {
+      const isGone = was.fingerprint === undefined;
+      keys.set(name, isGone ? was : { fingerprint: undefined, version: '', changedAt });
+    }
+    return this.#keep(key, { exists: false, resourceVersion: '', keys });
+  }
+
+  /** Without the keys that went so long ago that nobody has to be told. */
+  #remembered(before: SecretFacts | undefined): SecretFacts['keys'] {
+    const since = this.#deps.clock.wallTime() - goneKeyKeptMs;
+    const keys = [...(before?.keys ?? noKeys)];
+    return new Map(keys.filter(([, was]) => was.fingerprint !== undefined || was.changedAt >= since));
+  }
+
+  /** The last reference may have gone while it was being read. */
+  #keep(key: string, facts: SecretFacts): SecretFacts {
+    if (this.#isReferenced(key)) this.#known.set(key, facts);
     return facts;
+  }
+
+  #forgetUnreferenced(event: ObjectEvent<MailRelayObject>): void {
+    const former = event.type === 'updated' ? event.previous : event.object;
+    for (const key of mentionedSecretKeys(former)) {
+      if (this.#known.has(key) && !this.#isReferenced(key)) this.#known.delete(key);
+    }
+  }
+
+  #isReferenced(key: string): boolean {
+    return this.#deps.relays.keysByIndex('secret', key).length > 0;
   }
 }
 

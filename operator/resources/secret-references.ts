@@ -3,8 +3,10 @@
  * in the pod. Both the pod's volume and the paths in config.json are made from
  * this list, so that they cannot disagree. Names only; no value is ever here.
  */
+import type { MailRelayObject } from '../api/mail-relay.ts';
 import type { MailRelaySpec } from '../api/schema.ts';
 import type { ProviderSpec } from '../api/schema-provider.ts';
+import { keyOf } from '../kube/object.ts';
 
 /** Where the volume with all Secrets is mounted. */
 export const secretsDirectory = '/etc/mailrelay/secrets';
@@ -73,6 +75,11 @@ export function mentionedSecrets(spec: unknown): string[] {
   look(forwardProviders, '');
   look(listener, '');
   return [...names];
+}
+
+/** `namespace/name` of every Secret that a MailRelay mentions. */
+export function mentionedSecretKeys({ spec, metadata: { namespace = '' } }: MailRelayObject): string[] {
+  return mentionedSecrets(spec).map(name => keyOf({ name, namespace }));
 }
 
 function providerReferences({ name, secretRef, tls }: ProviderSpec): SecretReference[] {

@@ -1,21 +1,56 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { MailRelayObject } from '../../../operator/api/mail-relay.ts';
+import { systemClock } from '../../../operator/kube/clock.ts';
 import type { Informer } from '../../../operator/kube/informer.ts';
 import type { KubeObject } from '../../../operator/kube/object.ts';
 import type { KubeClient } from '../../../operator/kube/resource.ts';
+import { Store } from '../../../operator/kube/store.ts';
+import { type ObjectEvent, View } from '../../../operator/kube/view.ts';
 import { readCredentials } from '../../../operator/reconcile/credentials.ts';
 import { newRevision } from '../../../operator/reconcile/pods.ts';
 import { type Secret, SecretFactsCache } from '../../../operator/reconcile/secret-facts.ts';
-import { minimalSpec, relayOf } from '../operator-api/relays.ts';
+import { mentionedSecretKeys } from '../../../operator/resources/secret-references.ts';
+import { mailRelayObject, minimalSpec, relayOf } from '../operator-api/relays.ts';
 
 const relay = relayOf(minimalSpec);
 const start = Date.UTC(2026, 0, 1);
+
+/** What is known of MailRelays, as an informer knows it. */
+function relayCache() {
+  const store = new Store<MailRelayObject>({ secret: mentionedSecretKeys });
+  const handlers = new Set<(event: ObjectEvent<MailRelayObject>) => void>();
+  const view = new View(store, systemClock, event => {
+    for (const handler of handlers) handler(event);
+  });
+  const informer: Pick<Informer<MailRelayObject>, 'keysByIndex' | 'subscribe'> = {
+    keysByIndex: (index, value) => store.keysByIndex(index, value),
+    subscribe: handler => {
+      handlers.add(handler);
+      return () => handlers.delete(handler);
+    },
+  };
+  let version = 0;
+  return {
+    informer,
+    /** A MailRelay that refers to these Secrets, in the order of its providers. */
+    put(name: string, ...secrets: string[]): void {
+      const forwardProviders = secrets.map(secret => ({ secretRef: { name: secret } }));
+      view.upsert(mailRelayObject({ forwardProviders }, { name, resourceVersion: String(++version) }));
+    },
+    remove(name: string): void {
+      view.remove(`apps/${name}`, String(++version));
+    },
+  };
+}
 
 /** An API server with one Secret, whose watch is up to date unless the test holds it back, and operators on it. */
 function world() {
   let [version, wall, reads] = [0, start, 0];
   let stored: Secret | undefined;
   let shown: KubeObject | undefined;
+  const relays = relayCache();
+  relays.put('mail', 'primary');
   /** What a slow read waits for. */
   let gate: Promise<void> = Promise.resolve();
   const owners = new Map<string, { time: string; keys: Set<string> }>();
@@ -45,6 +80,7 @@ function world() {
     },
   } as unknown as Pick<KubeClient, 'find'>;
   return {
+    relays,
     /** By one manager, as kubectl apply does it. */
     write(values: Record<string, string>, manager = 'kubectl'): void {
       const data = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, btoa(value)]));
@@ -74,7 +110,9 @@ function world() {
     },
     /** A new process. */
     operator() {
-      const facts = new SecretFactsCache({ client, informer, clock: { wallTime: () => wall } });
+      const facts = new SecretFactsCache({
+        ...{ client, informer, relays: relays.informer, clock: { wallTime: () => wall } },
+      });
       const of = () => facts.of({ name: 'primary', namespace: 'apps' });
       const read = () => readCredentials(relay, of);
       return { of, read, told: async () => newRevision(await read(), wall) };
@@ -136,6 +174,84 @@ describe('what is known of a Secret', () => {
     const [one, other] = [text(await secret.operator().of()), text(await secret.operator().of())];
     assert.ok(!one.includes('secret') && !one.includes(btoa('secret')));
     assert.notEqual(one, other);
+  });
+});
+
+describe('what is known of a Secret is forgotten', () => {
+  async function known() {
+    const secret = world();
+    const operator = secret.operator();
+    secret.write(login);
+    secret.show();
+    await operator.of();
+    assert.equal(secret.reads, 1);
+    return { secret, operator };
+  }
+  const goes: readonly (readonly [string, (relays: ReturnType<typeof relayCache>) => void])[] = [
+    ['is deleted', relays => relays.remove('mail')],
+    ['refers to another', relays => relays.put('mail', 'another')],
+    ['loses its last provider', relays => relays.put('mail')],
+  ];
+  for (const [what, happens] of goes) {
+    test(`when the last MailRelay that refers to it ${what}`, async () => {
+      const { secret, operator } = await known();
+      secret.relays.put('other', 'another', 'primary');
+      happens(secret.relays);
+      await operator.of();
+      assert.equal(secret.reads, 1, 'one still does');
+      secret.relays.put('other', 'another');
+      secret.relays.put('mail', 'primary');
+      await operator.of();
+      assert.equal(secret.reads, 2, 'of one that is referred to anew nothing is known');
+    });
+  }
+
+  test('when it was still being read as the last reference went', async () => {
+    const secret = world();
+    const operator = secret.operator();
+    secret.write(login);
+    secret.show();
+    const release = secret.hold();
+    const reading = operator.of();
+    secret.relays.remove('mail');
+    release();
+    assert.equal((await reading).exists, true);
+    secret.relays.put('mail', 'primary');
+    await operator.of();
+    assert.equal(secret.reads, 2);
+  });
+
+  test('when it is gone, and with the last reference that it ever was', async () => {
+    const { secret, operator } = await known();
+    secret.remove();
+    secret.show();
+    const gone = await operator.of();
+    assert.deepEqual([...gone.keys.keys()], ['username', 'password']);
+    assert.equal(await operator.of(), gone, 'pods have to be told of it for a while');
+    secret.relays.remove('mail');
+    assert.equal((await operator.of()).keys.size, 0);
+    secret.relays.put('mail', 'primary');
+    assert.equal((await operator.of()).keys.size, 0);
+    assert.equal(secret.reads, 1);
+  });
+
+  test('key by key, once every pod has heard that a key is gone', async () => {
+    const { secret, operator } = await known();
+    const names = async () => [...(await operator.of()).keys.keys()];
+    for (let day = 1; day <= 3; day++) {
+      secret.pass(86_400_000);
+      secret.write({ ...login, [`key-of-day-${day}`]: 'x' });
+      secret.show();
+      await operator.of();
+    }
+    assert.deepEqual(await names(), ['username', 'password', 'key-of-day-2', 'key-of-day-3']);
+    secret.remove();
+    secret.show();
+    await operator.of();
+    secret.pass(86_400_000);
+    secret.write({ other: 'x' });
+    secret.show();
+    assert.deepEqual(await names(), ['other']);
   });
 });
 
