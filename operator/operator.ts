@@ -119,7 +119,6 @@ export class Operator {
   async #stop(): Promise<void> {
     this.#rest();
     await this.#queue.stop(DRAIN_MS);
-    this.#reports.stop(); // what was being worked on may have begun to follow pods again
     await this.#events.stop();
     await this.#election?.stop();
     await this.#caches.stop();
@@ -129,6 +128,7 @@ export class Operator {
   }
 
   #work(): void {
+    this.#reports.start();
     this.#endTriggers = connectTriggers(this.#caches, this.#queue);
     this.#endResync = resync(this.#caches, this.#queue, systemClock);
     this.#queue.start();

@@ -65,6 +65,7 @@ export class PodReports {
   readonly #hurried = new Map<string, { readonly awaited: string; readonly until: number }>();
   readonly #waiting: Asked[] = [];
   #asking = 0;
+  #stopped = false;
 
   constructor(options: PodReportsOptions) {
     this.#options = options;
@@ -76,12 +77,7 @@ export class PodReports {
    */
   follow(relay: string, pods: readonly PodAddress[], awaited?: string): void {
     const before = this.#byRelay.get(relay) ?? new Map<string, Asked>();
-    const now = new Map<string, Asked>();
-    for (const pod of pods) {
-      const known = before.get(pod.uid);
-      const asked = known?.ip === pod.ip ? known : this.#begin(relay, pod);
-      now.set(pod.uid, asked);
-    }
+    const now = this.#askedOf(relay, this.#stopped ? [] : pods, before);
     for (const [uid, asked] of before) if (now.get(uid) !== asked) this.#end(asked);
     if (now.size === 0) this.#byRelay.delete(relay);
     else this.#byRelay.set(relay, now);
@@ -96,8 +92,29 @@ export class PodReports {
     return [...(this.#byRelay.get(relay)?.values() ?? [])].map(({ report }) => report);
   }
 
+  /** Pods are followed again. */
+  start(): void {
+    this.#stopped = false;
+  }
+
+  /** Forgets all, and follows none until it is started again: a reconcile that is under way may still name some. */
   stop(): void {
+    this.#stopped = true;
     for (const relay of [...this.#byRelay.keys()]) this.forget(relay);
+  }
+
+  #askedOf(
+    relay: string,
+    pods: readonly PodAddress[],
+    before: ReadonlyMap<string, Asked>,
+  ): Map<string, Asked> {
+    const now = new Map<string, Asked>();
+    for (const pod of pods) {
+      const known = before.get(pod.uid);
+      const asked = known?.ip === pod.ip ? known : this.#begin(relay, pod);
+      now.set(pod.uid, asked);
+    }
+    return now;
   }
 
   #hurry(relay: string, change: string | undefined, pods: ReadonlyMap<string, Asked>): void {

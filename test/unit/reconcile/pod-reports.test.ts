@@ -51,6 +51,19 @@ describe('a pod', () => {
     assert.equal(await askedIn(100_000), 0);
   });
 
+  test('is not asked between a stop and a start, also when a reconcile that was under way names it', async () => {
+    const { reports, askedIn } = rig();
+    reports.follow('apps/mail', [pod]);
+    assert.equal(await askedIn(0), 1);
+    reports.stop();
+    reports.follow('apps/mail', [pod], 'two');
+    assert.equal(await askedIn(100_000), 0);
+    assert.deepEqual(reports.of('apps/mail'), []);
+    reports.start();
+    reports.follow('apps/mail', [pod]);
+    assert.equal(await askedIn(0), 1);
+  });
+
   test('is asked often while a change is awaited, and not for ever', async () => {
     const { reports, askedIn } = rig();
     reports.follow('apps/mail', [pod], 'two');
