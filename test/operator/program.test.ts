@@ -130,6 +130,8 @@ describe('the operator as a program', () => {
     await isDone(namespace);
     const firstHolder = await holder();
     const second = await startProcess('steady');
+    // It counts from its first look at the lease.
+    await isSynced('steady');
     // Somebody edits without a pause, so that whoever believes to lead has something to write at any moment.
     let isOver = false;
     const edits = (async (): Promise<void> => {
