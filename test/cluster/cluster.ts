@@ -176,7 +176,7 @@ async function describeCluster(name: string, stop: () => Promise<void>): Promise
         : [manifest]
             .flat()
             .map(one => JSON.stringify(one))
-            .join('\n---\n');
+            .join('\n');
     await kubectl(['apply', '-f', '-'], { input });
   };
   return {

@@ -127,7 +127,7 @@ export class Scene {
 
   /** Applies objects in the scene's namespace. */
   async apply(...objects: readonly object[]): Promise<void> {
-    const input = objects.map(one => JSON.stringify(one)).join('\n---\n');
+    const input = objects.map(one => JSON.stringify(one)).join('\n');
     await this.kubectl(['apply', '-f', '-'], input);
   }
 
