@@ -119,9 +119,11 @@ tag() {
 part_of_node() { # stop|start NAME [SIGNAL]; what is started must not belong to the caller's process group, which may be killed
   only_own part
   local number
-  number=$(cat "$dir/pid/$2")
   case $1 in
-    stop) in_node bash -c 'kill -"$2" "$1"; for _ in $(seq 300); do kill -0 "$1" 2> /dev/null || exit 0; sleep 0.1; done; exit 1' - "$number" "${3:-KILL}" ;;
+    stop)
+      number=$(cat "$dir/pid/$2")
+      in_node bash -c 'kill -"$2" "$1"; for _ in $(seq 300); do kill -0 "$1" 2> /dev/null || exit 0; sleep 0.1; done; exit 1' - "$number" "${3:-KILL}"
+      ;;
     start) in_node setsid --wait bash -c '. "$1/node/parts.sh"; dir=$2 programs=$2/programs; start "$3"' - "$here" "$dir" "$2" ;;
     *) exit 64 ;;
   esac

@@ -24,7 +24,9 @@ export type NodePart =
   | 'kube-scheduler'
   | 'kubelet'
   | 'kube-proxy'
-  | 'coredns';
+  | 'coredns'
+  /** Enforces NetworkPolicies; not there until it is started, and what it enforced ends when it is told to (TERM). */
+  | 'kube-router';
 
 export type Cluster = {
   readonly sort: ClusterSort;

@@ -71,7 +71,7 @@ make_kubernetes() { # 5 to 6 minutes on two cores with nothing cached
   go_program
   say 'building Kubernetes from Go modules: minutes the first time, seconds later'
   (cd "$here/hyperkube" && CGO_ENABLED=0 go build "${kubernetes_flags[@]}" -o "$1/hyperkube" .)
-  for program in etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy coredns kubectl; do
+  for program in etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kube-router coredns kubectl; do
     ln -s hyperkube "$1/$program"
   done
 }

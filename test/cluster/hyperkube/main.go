@@ -1,8 +1,9 @@
 // Command hyperkube is one binary with every program of a real Kubernetes:
 // etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubelet,
-// kube-proxy, CoreDNS and kubectl. The name that it is called by, or else its
-// first argument, selects the program. It exists so that tests have a real
-// cluster on machines with Go but without a container engine.
+// kube-proxy, CoreDNS and kubectl, and kube-router's enforcement of
+// NetworkPolicies. The name that it is called by, or else its first argument,
+// selects the program. It exists so that tests have a real cluster on machines
+// with Go but without a container engine.
 package main
 
 import (
@@ -33,6 +34,7 @@ var commands = map[string]func() *cobra.Command{
 	"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
 	"kubelet":                 func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
 	"kube-proxy":              func() *cobra.Command { return kubeproxy.NewProxyCommand() },
+	"kube-router":             func() *cobra.Command { return newKubeRouterCommand() },
 }
 
 func main() {

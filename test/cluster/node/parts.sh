@@ -2,9 +2,10 @@
 # Every address exists only inside the cluster's own network namespace, so that
 # clusters can have the same ones side by side.
 node_address=10.90.0.1 services=10.91.0.0/16 first_service=10.91.0.1 pods=10.92.0.0/24
-all_parts=(etcd kube-apiserver containerd kube-controller-manager kube-scheduler kubelet kube-proxy coredns)
 
-# part NAME: becomes that part. $dir is the state directory, $programs holds the binaries.
+# part NAME: becomes that part. $dir is the state directory, $programs holds the binaries. A node that is up runs all
+# of them but kube-router, which enforces NetworkPolicies: the test that is about these starts it, and no other does,
+# because it rewrites a whole table of the kernel that kube-proxy writes to as well.
 part() {
   local pki=$dir/pki
   case $1 in
@@ -23,6 +24,9 @@ part() {
       --node-ip "$node_address" --root-dir "$dir/kubelet" --cert-dir "$dir/kubelet-pki" ;;
     kube-proxy) exec "$programs/kube-proxy" --config "$dir/kube-proxy.yaml" ;;
     coredns) exec "$programs/coredns" -conf "$dir/Corefile" ;;
+    # Ports of the node that Services may have are open to every pod, whatever its policies: only those, then, that no test's provider has.
+    kube-router) exec "$programs/kube-router" --kubeconfig "$dir/inside.kubeconfig" --hostname-override node0 --service-cluster-ip-range "$services" \
+      --service-node-port-range 32000-32767 ;;
     *) echo "no such part: $1" >&2; exit 64 ;;
   esac
 }

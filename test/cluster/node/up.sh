@@ -10,7 +10,7 @@ export PATH=$PATH:/usr/sbin:/sbin
 programs=$("$here/../tools.sh" kubernetes)
 pause=$("$here/../tools.sh" pause)
 base=$("$here/../tools.sh" base)
-for program in containerd:containerd runc:runc /usr/lib/cni/bridge:containernetworking-plugins ip:iproute2 iptables:iptables conntrack:conntrack nsenter:util-linux; do
+for program in containerd:containerd runc:runc /usr/lib/cni/bridge:containernetworking-plugins ip:iproute2 iptables:iptables ipset:ipset conntrack:conntrack nsenter:util-linux; do
   command -v "${program%:*}" > /dev/null || "$here/../../setup/packages.sh" "${program#*:}" >&2
 done
 
