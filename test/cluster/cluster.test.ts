@@ -127,8 +127,9 @@ describe('the test cluster', () => {
   });
 
   test('pods reach a server of the test where the test runs inside the network', async t => {
-    const { hostAddress } = cluster;
-    if (hostAddress === undefined) return t.skip('this process is outside the network of the cluster');
+    const { isInside, hostAddress } = cluster;
+    if (!isInside || hostAddress === undefined)
+      return t.skip('this process is outside the network of the cluster');
     const server = createServer((_, answer) => answer.end('the test'));
     server.listen(0, hostAddress);
     await once(server, 'listening');

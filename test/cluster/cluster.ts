@@ -33,9 +33,11 @@ export type Cluster = {
   readonly name: string;
   /** Kubeconfig file of an administrator, good for this process. */
   readonly kubeconfig: string;
+  /** Whether this process is in the cluster's network, where it reaches pods and Services: `npm run e2e` sees to it for our own. */
+  readonly isInside: boolean;
   /**
-   * The address at which pods reach servers of this process; then it reaches pods and Services too. Undefined
-   * when this process is outside the cluster's network. `npm run e2e` runs test files inside where it can.
+   * The address at which pods reach servers of this process; undefined when they do not. Elsewhere than inside a
+   * cluster of our own it is what MAILRELAY_TEST_HOST_ADDRESS says.
    */
   readonly hostAddress: string | undefined;
   /** Whether several pods may mount one volume (ReadWriteMany). */
@@ -185,7 +187,8 @@ async function describeCluster(name: string, stop: () => Promise<void>): Promise
     sort,
     name,
     kubeconfig,
-    hostAddress: isInside ? nodeAddress : undefined,
+    isInside,
+    hostAddress: isInside ? nodeAddress : process.env['MAILRELAY_TEST_HOST_ADDRESS'],
     sharedVolumes: sort === 'own',
     nodeImage:
       sort === 'own'

@@ -52,6 +52,8 @@ export type SceneOptions = {
   readonly volumes?: number;
   /** Providers whose Secret is not made. */
   readonly withoutSecret?: readonly UpstreamName[];
+  /** The act reaches everything through kubectl: it can be played on any cluster whose pods reach this process. */
+  readonly fromOutside?: true;
 };
 
 /** Tries and resends in quick succession, so that nothing is waited for long. */
@@ -70,7 +72,10 @@ export async function play(
   options: SceneOptions,
   act: (scene: Scene) => Promise<void>,
 ): Promise<void> {
-  if (cluster.sort !== 'own') return test.skip('scripted providers are reached on our own cluster only');
+  if (!options.fromOutside && !cluster.isInside)
+    return test.skip('this process is outside the network of the cluster');
+  if (cluster.hostAddress === undefined)
+    return test.skip('pods cannot reach this process: MAILRELAY_TEST_HOST_ADDRESS');
   const namespace = `e2e-${crypto.randomUUID().slice(0, 8)}`;
   const upstreams = await startUpstreams(cluster);
   const scene = new Scene(cluster, namespace, upstreams);
@@ -111,7 +116,9 @@ export class Scene {
     const secrets = upstreamNames
       .filter(name => !withoutSecret.includes(name))
       .map(name => credentialSecret(name));
-    const forwardProviders = upstreamNames.map(name => providerSpec(name, this.upstreams[name]));
+    const forwardProviders = upstreamNames.map(name =>
+      providerSpec(name, this.upstreams[name], this.cluster.sort === 'own'),
+    );
     this.#spec = { ...quick, forwardProviders, ...spec };
     await this.apply(authoritySecretManifest(), ...secrets, this.#manifest());
   }
@@ -248,12 +255,6 @@ export class Scene {
         },
       );
     });
-  }
-
-  /** Directory on this machine of the volume of a claim. */
-  async volume(claim = 'mail-spool'): Promise<string> {
-    const found = await this.get(`persistentvolumeclaim/${claim}`);
-    return this.cluster.volumeDirectory(String(found?.spec['volumeName']));
   }
 
   /** Stops every provider. */

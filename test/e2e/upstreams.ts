@@ -1,7 +1,7 @@
 /**
  * The scripted providers that relay pods reach: on the cluster's host address,
- * under names in cluster DNS, with TLS from an authority of the test and a
- * password each. One each of STARTTLS and of TLS from the first byte.
+ * under names in cluster DNS where that is ours, with TLS from an authority of
+ * the test and a password each. One each of STARTTLS and of TLS from the first byte.
  */
 import type { Cluster } from '../cluster/cluster.ts';
 import { authority } from '../smtp/certificates.ts';
@@ -27,7 +27,7 @@ export function secretName(name: UpstreamName): string {
 /** Starts all three; they take only mail of who knows the password. */
 export async function startUpstreams(cluster: Cluster): Promise<Upstreams> {
   const host = cluster.hostAddress;
-  if (host === undefined) throw new Error('pods cannot reach this process: run it by npm run e2e');
+  if (host === undefined) throw new Error('pods cannot reach this process');
   const start = (name: UpstreamName): Promise<ScriptedProvider> =>
     startProvider({
       host,
@@ -37,20 +37,26 @@ export async function startUpstreams(cluster: Cluster): Promise<Upstreams> {
       users: { [`user-${name}`]: firstPassword(name) },
       keep: 'headers',
     });
-  await cluster.serveNames(Object.fromEntries(upstreamNames.map(name => [name, host])));
+  if (cluster.sort === 'own')
+    await cluster.serveNames(Object.fromEntries(upstreamNames.map(name => [name, host])));
   const [primary, backup, last] = await Promise.all([start('primary'), start('backup'), start('last')]);
   return { primary, backup, last };
 }
 
-/** The entry of spec.forwardProviders. */
-export function providerSpec(name: UpstreamName, { port }: ScriptedProvider): Record<string, unknown> {
+/** The entry of spec.forwardProviders; without a name in DNS the certificate's is told beside the address. */
+export function providerSpec(
+  name: UpstreamName,
+  { host, port }: ScriptedProvider,
+  isNamed = true,
+): Record<string, unknown> {
+  const caRef = { name: authoritySecret };
   return {
     name,
-    host: hostName(name),
+    host: isNamed ? hostName(name) : host,
     port,
     ssl: isImplicit(name),
     secretRef: { name: secretName(name) },
-    tls: { caRef: { name: authoritySecret } },
+    tls: isNamed ? { caRef } : { caRef, serverName: hostName(name) },
     // One that is stopped refuses at once; one that works may be slow, since several clusters share the machine.
     timeouts: { connectSeconds: 5, greetingSeconds: 15, commandSeconds: 15 },
   };
