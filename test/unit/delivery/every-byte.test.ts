@@ -72,10 +72,9 @@ interface Pair {
 const open: ScriptedProvider[] = [];
 after(() => Promise.all(open.map(provider => provider.close())));
 
-async function startPair({ provider, credentials }: Manner): Promise<Pair> {
+async function startPair({ provider, credentials }: Manner, ms = PATIENCE_MS): Promise<Pair> {
   const [spoiled, sound] = await Promise.all([startProvider(provider), startProvider()]);
   open.push(spoiled, sound);
-  const ms = PATIENCE_MS;
   const limits = {
     name: 'spoiled',
     tls: { ca: authority().certificate },
@@ -219,8 +218,9 @@ async function prove(pair: Pair, manner: Manner, job: Job): Promise<void> {
   assert.fail(`${where}: never reached`);
 }
 
-/** Bytes that the provider says in a session in which all is well. */
-async function lengthOf(pair: Pair, manner: Manner): Promise<number> {
+/** Bytes that the provider says in a session in which all is well, and which is given time. */
+async function lengthOf(manner: Manner): Promise<number> {
+  const pair = await startPair(manner, 10_000);
   await play(pair, manner, { afterBytes: Number.POSITIVE_INFINITY, by: 'end' });
   const { replies } = pair.spoiled.sessions[0]!;
   const last = replies.findIndex(reply => manner.upTo.test(reply));
@@ -234,7 +234,7 @@ describe('a provider that fails at any one byte', () => {
   for (const manner of manners) {
     test(manner.title, async t => {
       const pairs = await Promise.all(Array.from({ length: PAIRS }, () => startPair(manner)));
-      const length = await lengthOf(pairs[0]!, manner);
+      const length = await lengthOf(manner);
       assert.ok(length > 150, `${length} bytes`);
       const jobs = FAULTS.flatMap(by => Array.from({ length }, (_, afterBytes) => ({ afterBytes, by })));
       const work = jobs.values();
