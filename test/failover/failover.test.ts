@@ -8,7 +8,7 @@ import { startBlackHole } from '../smtp/black-hole.ts';
 import type { ScriptedProvider } from '../smtp/provider.ts';
 import { accept, drop, raw, type ScriptStage, stall, take } from '../smtp/script.ts';
 import { until } from '../smtp/wait.ts';
-import { type ProviderSetup, withRelay } from './relay-under-test.ts';
+import { type ProviderSetup, silentAt, withRelay } from './relay-under-test.ts';
 
 const hasSeen = ({ sessions }: ScriptedProvider, command: string): boolean =>
   sessions.some(({ commands }) => commands.some(line => line.startsWith(command)));
@@ -21,7 +21,7 @@ const stuckOn = (stage: ScriptStage): ProviderSetup => ({
 
 describe('a dead primary', { concurrency: true }, () => {
   test('costs no tries once it is open: mail flows through the second, at most 5 connections go to the dead one', () =>
-    withRelay({ providers: [{}, {}] }, async relay => {
+    withRelay({ providers: [{ entry: silentAt('greeting') }, {}] }, async relay => {
       relay.provider(0).blackHole();
       await relay.send();
       await relay.until('recipient-delivered');
@@ -129,7 +129,10 @@ describe('a silent primary', { concurrency: true }, () => {
   test('never gives a message more than its tries in one round', () =>
     withRelay(
       {
-        providers: [{ script: { mail: ['451 4.3.0 later', '451 4.3.0 later'] } }, {}],
+        providers: [
+          { script: { mail: ['451 4.3.0 later', '451 4.3.0 later'] }, entry: silentAt('greeting') },
+          {},
+        ],
         config: { retry: { patienceSeconds: 0 } },
       },
       async relay => {

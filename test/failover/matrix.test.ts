@@ -11,7 +11,7 @@ import { startBlackHole } from '../smtp/black-hole.ts';
 import { authority } from '../smtp/certificates.ts';
 import { type Action, drop, garbage, partial, reset, type Script, stall, take } from '../smtp/script.ts';
 import { until } from '../smtp/wait.ts';
-import { type Json, type ProviderSetup, type RelayUnderTest, startRelay } from './relay-under-test.ts';
+import { type ProviderSetup, type RelayUnderTest, silentAt, startRelay } from './relay-under-test.ts';
 
 type State = ProviderStatus['state'];
 
@@ -38,14 +38,14 @@ interface Row {
 }
 
 const account = { users: { 'user@example.com': 'secret' }, tls: 'starttls' } as const;
-/** None of these is about silence: a machine under load has time for the handshake. */
-const demanding = { tls: { required: true }, timeouts: { greetingSeconds: 10 } };
+const demanding = { tls: { required: true } };
 /** More than the buffers of a connection hold. */
 const large = `Subject: large\r\n\r\n${`${'x'.repeat(998)}\r\n`.repeat(12_000)}`;
 const elsewhere = authority().issue({ names: ['elsewhere.example'] });
 
 const connecting: readonly Row[] = [
-  row('the host name has no address', { entry: { host: 'no-such-host.invalid' } }, [
+  // A resolver that does not answer may take its time to say so.
+  row('the host name has no address', { entry: { host: 'no-such-host.invalid', ...silentAt('connect') } }, [
     3,
     'dns',
     'network',
@@ -120,7 +120,6 @@ const connecting: readonly Row[] = [
     'service',
     'failing',
   ]),
-  row('the greeting never comes', { script: { greeting: stall } }, [3, 'greeting', 'network', 'failing']),
   row('the greeting is garbage', { script: { greeting: garbage } }, [3, 'greeting', 'protocol', 'failing']),
   row('the connection drops at the greeting', { script: { greeting: drop } }, [
     3,
@@ -131,7 +130,6 @@ const connecting: readonly Row[] = [
   row('the greeting is cut off', { script: { greeting: partial(7) } }, [3, 'greeting', 'network', 'failing']),
   row('EHLO is 4xx', { script: { ehlo: '451 4.3.0 later' } }, [3, 'ehlo', 'service', 'failing']),
   row('EHLO and HELO are 5xx', { script: { ehlo: '550 5.7.1 go away' } }, [1, 'ehlo', 'service', 'failing']),
-  row('EHLO is not answered', { script: { ehlo: stall } }, [3, 'ehlo', 'network', 'failing']),
   row('EHLO is answered with garbage', { script: { ehlo: garbage } }, [3, 'ehlo', 'protocol', 'failing']),
   row('the password is refused', { ...account, entry: { password: 'wrong' } }, [
     1,
@@ -158,7 +156,6 @@ const connecting: readonly Row[] = [
     'cooling',
   ]),
   row('AUTH drops', { ...account, script: { auth: drop } }, [3, 'auth', 'network', 'failing']),
-  row('AUTH is not answered', { ...account, script: { auth: stall } }, [3, 'auth', 'network', 'failing']),
 ];
 
 const transacting: readonly Row[] = [
@@ -195,7 +192,6 @@ const transacting: readonly Row[] = [
     [1, 'mail', 'size', 'active'],
     'rejects',
   ),
-  row('MAIL is not answered', { script: { mail: stall } }, [3, 'mail', 'network', 'failing']),
   row('MAIL drops', { script: { mail: drop } }, [3, 'mail', 'network', 'failing']),
   row('MAIL is answered with garbage', { script: { mail: garbage } }, [3, 'mail', 'protocol', 'failing']),
   row('RCPT is 4xx', { script: { rcpt: '450 4.2.0 greylisted' } }, [1, 'rcpt', 'mailbox', 'active']),
@@ -217,12 +213,10 @@ const transacting: readonly Row[] = [
     [1, 'rcpt', 'policy', 'active'],
     'rejects',
   ),
-  row('RCPT is not answered', { script: { rcpt: stall } }, [3, 'rcpt', 'network', 'failing']),
   row('RCPT drops', { script: { rcpt: drop } }, [3, 'rcpt', 'network', 'active']),
   row('DATA is 4xx', { script: { data: '451 4.3.0 later' } }, [3, 'data', 'service', 'active']),
   row('DATA is 5xx', { script: { data: '554 5.7.1 refused' } }, [1, 'data', 'policy', 'active'], 'rejects'),
   row('DATA drops', { script: { data: drop } }, [3, 'data', 'network', 'active']),
-  row('DATA is not answered', { script: { data: stall } }, [3, 'data', 'network', 'active']),
   { ...cutShort('the connection drops in the middle of the content', drop), content: large },
   { ...cutShort('the connection is reset in the middle of the content', reset), content: large },
   row('the dot is 4xx', { script: { dot: '451 4.3.0 later' } }, [3, 'dot', 'service', 'active']),
@@ -251,13 +245,28 @@ const transacting: readonly Row[] = [
     [1, 'dot', 'network', 'active'],
     'unknown',
   ),
-  row(
-    'the dot is not answered',
-    { script: { dot: stall }, entry: { timeouts: { finalDotSeconds: 10 } } },
-    [1, 'dot', 'network', 'active'],
-    'unknown',
-  ),
 ];
+
+/** Each takes as long as its time-outs, nearly all of it asleep. */
+const silent: readonly Row[] = [
+  silence('the greeting never comes', 'greeting', [3, 'failing']),
+  silence('EHLO is not answered', 'ehlo', [3, 'failing']),
+  silence('AUTH is not answered', 'auth', [3, 'failing'], account),
+  silence('MAIL is not answered', 'mail', [3, 'failing']),
+  silence('RCPT is not answered', 'rcpt', [3, 'failing']),
+  silence('DATA is not answered', 'data', [3, 'active']),
+  { ...silence('the dot is not answered', 'dot', [1, 'active']), outcome: 'unknown' },
+];
+
+function silence(
+  fault: string,
+  stage: Exclude<Parameters<typeof silentAt>[0], 'connect'>,
+  [tries, state]: [number, State],
+  setup: ProviderSetup = {},
+): Row {
+  const more = { script: { [stage]: stall }, entry: silentAt(stage) };
+  return row(fault, { ...setup, ...more }, [tries, stage, 'network', state]);
+}
 
 /** The message is never whole at the provider. */
 function cutShort(fault: string, body: Action): Row {
@@ -320,8 +329,13 @@ async function checkEnding(relay: RelayUnderTest, id: string, ending: Ending): P
   if (ending === 'rejected') assert.equal(stored?.recipients[0]?.state, 'rejected');
 }
 
+/** With time for all tries: however slow the machine, no mail goes on for lack of patience. */
+function withProviders(providers: readonly ProviderSetup[]): Promise<RelayUnderTest> {
+  return startRelay({ providers, config: { retry: { patienceSeconds: 60 } } });
+}
+
 async function proveFirst(expected: Row): Promise<void> {
-  const relay = await startRelay({ providers: [expected.setup!, { name: 'healthy' }] });
+  const relay = await withProviders([expected.setup!, { name: 'healthy' }]);
   try {
     const id = await relay.send(letterOf(expected));
     await relay.roundEnd(id);
@@ -344,7 +358,7 @@ async function proveFirst(expected: Row): Promise<void> {
 const failsOver = ({ outcome }: Row): boolean => outcome === 'waits' || outcome === 'rejects';
 
 async function proveLast(expected: Row): Promise<void> {
-  const relay = await startRelay({ providers: [{ name: 'down' }, expected.setup!] });
+  const relay = await withProviders([{ name: 'down' }, expected.setup!]);
   try {
     await relay.provider(0).down();
     const id = await relay.send(letterOf(expected));
@@ -358,7 +372,7 @@ async function proveLast(expected: Row): Promise<void> {
 }
 
 async function proveAlone(expected: Row): Promise<void> {
-  const relay = await startRelay({ providers: [expected.setup!] });
+  const relay = await withProviders([expected.setup!]);
   try {
     const id = await relay.send(letterOf(expected));
     await relay.roundEnd(id);
@@ -370,7 +384,9 @@ async function proveAlone(expected: Row): Promise<void> {
   }
 }
 
-const positions: readonly [string, (expected: Row) => Promise<void>, (expected: Row) => string][] = [
+type Position = readonly [string, (expected: Row) => Promise<void>, (expected: Row) => string];
+
+const positions: readonly Position[] = [
   [
     'the first of two',
     proveFirst,
@@ -397,21 +413,32 @@ const positions: readonly [string, (expected: Row) => Promise<void>, (expected: 
   ],
 ];
 
-for (const [position, prove, result] of positions) {
-  describe(`a faulty provider that is ${position}`, { concurrency: 6 }, () => {
-    for (const expected of [...connecting, ...transacting]) {
-      const tries = expected.tries === 1 ? 'one try' : `${expected.tries} tries`;
-      test(`${expected.fault}: ${tries}, then ${result(expected)}; the provider is ${expected.state}`, () =>
-        prove(expected));
-    }
+for (const position of positions) {
+  describe(`a faulty provider that is ${position[0]}`, { concurrency: 6 }, () => {
+    for (const expected of [...connecting, ...transacting]) proveAt(position, expected);
   });
+}
+
+// All at once: together they take hardly longer than one.
+describe('a provider that falls silent', { concurrency: true }, () => {
+  for (const position of positions) {
+    describe(`and is ${position[0]}`, { concurrency: true }, () => {
+      for (const expected of silent) proveAt(position, expected);
+    });
+  }
+});
+
+function proveAt([, prove, result]: Position, expected: Row): void {
+  const tries = expected.tries === 1 ? 'one try' : `${expected.tries} tries`;
+  const title = `${expected.fault}: ${tries}, then ${result(expected)}; the provider is ${expected.state}`;
+  test(title, () => prove(expected));
 }
 
 describe('a provider that cannot be connected to', { concurrency: true }, () => {
   const refused: Row = row('', {}, [3, 'connect', 'network', 'failing']);
 
   test('refused: 3 tries, then the next delivers; the provider is failing', async () => {
-    const relay = await startRelay({ providers: [{ name: 'faulty' }, {}] });
+    const relay = await withProviders([{ name: 'faulty' }, {}]);
     try {
       await relay.provider(0).down();
       const id = await relay.send();
@@ -425,7 +452,7 @@ describe('a provider that cannot be connected to', { concurrency: true }, () => 
   });
 
   test('refused, and there is no other: 3 tries, then the mail waits in emails/failed', async () => {
-    const relay = await startRelay({ providers: [{ name: 'faulty' }] });
+    const relay = await withProviders([{ name: 'faulty' }]);
     try {
       await relay.provider(0).down();
       const id = await relay.send();
@@ -439,8 +466,8 @@ describe('a provider that cannot be connected to', { concurrency: true }, () => 
 
   test('a black hole: 3 tries, then the next delivers; the provider is failing', async () => {
     const hole = await startBlackHole();
-    const entry: Json = { host: hole.host, port: hole.port };
-    const relay = await startRelay({ providers: [{ name: 'faulty', entry }, {}] });
+    const entry = { host: hole.host, port: hole.port, ...silentAt('connect') };
+    const relay = await withProviders([{ name: 'faulty', entry }, {}]);
     try {
       const id = await relay.send();
       await relay.roundEnd(id);
@@ -459,7 +486,7 @@ describe('a full transaction', () => {
   const to = ['a', 'b', 'c', 'd', 'e'].map(name => `${name}@example.net`);
 
   test('RCPT 452 4.5.3 after some: the rest goes at once in new transactions to the same provider', async () => {
-    const relay = await startRelay({ providers: [{ name: 'faulty', maxRecipients: 2 }, {}] });
+    const relay = await withProviders([{ name: 'faulty', maxRecipients: 2 }, {}]);
     try {
       const id = await relay.send({ to });
       await relay.roundEnd(id);

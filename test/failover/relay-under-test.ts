@@ -59,9 +59,34 @@ type EventOf<Name extends RelayEvent['event']> = Extract<RelayEvent, { event: Na
 
 const ORDINALS = ['first', 'second', 'third', 'fourth', 'fifth'];
 
-/** Tries in quick succession; a silent provider is given up after a second at each step. */
+/** Tries in quick succession. */
 const QUICK_RETRY = { initialDelayMilliseconds: 10, patienceSeconds: 5 };
-const QUICK_TIMEOUTS = { connectSeconds: 1, greetingSeconds: 1, commandSeconds: 1, dataBlockSeconds: 1 };
+/** So long that a machine under load is not taken for a silent provider. */
+const PATIENT_TIMEOUTS = {
+  connectSeconds: 10,
+  greetingSeconds: 10,
+  commandSeconds: 10,
+  dataBlockSeconds: 10,
+};
+
+/** A step at which a provider can be silent, and the short limit by which it is given up there. */
+const SHORT_TIMEOUTS = {
+  connect: { connectSeconds: 1 },
+  greeting: { greetingSeconds: 1 },
+  auth: { commandSeconds: 1 },
+  mail: { commandSeconds: 1 },
+  // The steps before these have the same limit and must be answered within it.
+  ehlo: { greetingSeconds: 3 },
+  rcpt: { commandSeconds: 3 },
+  data: { commandSeconds: 3 },
+  // The shortest that config.json may have.
+  dot: { finalDotSeconds: 10 },
+} as const;
+
+/** For the entry of a provider that is silent at that step: only there is it given up soon. */
+export function silentAt(stage: keyof typeof SHORT_TIMEOUTS): { readonly timeouts: Json } {
+  return { timeouts: SHORT_TIMEOUTS[stage] };
+}
 
 /** Starts providers and relay. Nothing stays behind when it rejects. */
 export async function startRelay(setup: RelaySetup = {}): Promise<RelayUnderTest> {
@@ -108,7 +133,7 @@ function configOf(
       ...(account === undefined ? {} : { username: account[0], password: account[1] }),
       ssl: setup.tls === 'implicit',
       tls: { caFile: join(directory, 'ca.pem'), serverName: 'localhost', ...(tls as Json) },
-      timeouts: { ...QUICK_TIMEOUTS, ...(timeouts as Json) },
+      timeouts: { ...PATIENT_TIMEOUTS, ...(timeouts as Json) },
       ...entry,
     };
   });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { startBlackHole } from '../smtp/black-hole.ts';
 import { until } from '../smtp/wait.ts';
-import { type Json, withRelay } from './relay-under-test.ts';
+import { type Json, silentAt, withRelay } from './relay-under-test.ts';
 
 const entries = (config: Json): Json[] => config['forwardProviders'] as Json[];
 
@@ -54,7 +54,8 @@ describe('the source document', { concurrency: 4 }, () => {
   test('a connection that times out leads to the next provider', async () => {
     const hole = await startBlackHole();
     try {
-      await withRelay({ providers: [{ entry: { host: hole.host, port: hole.port } }, {}] }, async relay => {
+      const entry = { host: hole.host, port: hole.port, ...silentAt('connect') };
+      await withRelay({ providers: [{ entry }, {}] }, async relay => {
         await relay.send();
         await relay.until('recipient-delivered');
         assert.match(relay.heard('attempt')[0]?.reply ?? '', /nothing answered in time/);
