@@ -1,6 +1,7 @@
 /**
  * How much a provider may be given right now: connections by its limit, by what
- * it refused lately and by its trial; messages by its rate and its trial.
+ * it refused lately and by its trial; messages by its rate and its trial;
+ * recipients of one message by its limit and by what it was found to take.
  */
 import type { ProviderLimits } from '../config/config.ts';
 import { trialMessages } from './breaker.ts';
@@ -21,6 +22,7 @@ export interface AllowanceDeps {
 export class Allowance {
   readonly #deps: AllowanceDeps;
   #ceiling: { readonly connections: number; readonly until: number } | undefined;
+  #recipients: { readonly most: number; readonly configured: number } | undefined;
   #bucket: Bucket | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -39,6 +41,20 @@ export class Allowance {
   /** It has so many connections and refused one more. */
   refusedBeyond(connections: number): void {
     this.#ceiling = { connections, until: this.#deps.now() + CEILING_MS };
+  }
+
+  /** The most recipients in one transaction. What was found out holds until another limit is configured. */
+  get recipients(): number {
+    const configured = this.#deps.limits().maxRecipientsPerMessage;
+    const found = this.#recipients;
+    return found?.configured === configured ? found.most : configured;
+  }
+
+  /** It took a message in transactions of so many at most, having refused it with more. Is that news? */
+  tookOnly(most: number): boolean {
+    if (most >= this.recipients) return false;
+    this.#recipients = { most, configured: this.#deps.limits().maxRecipientsPerMessage };
+    return true;
   }
 
   /** May it get one message more at the same time? */

@@ -13,7 +13,7 @@ import { type Known, lookUp } from './known-replies.ts';
 import { type ProviderEffect, type Verdict, verdict } from './verdict.ts';
 
 export interface JudgeContext {
-  /** RCPTs accepted before in the same transaction. */
+  /** RCPTs accepted before in the same transaction; for what ends it at RCPT itself 0. */
   readonly acceptedBefore: number;
 }
 
@@ -120,13 +120,13 @@ function judgeReply(refusal: Refusal): Verdict {
   // Bad sequence: the two sides disagree about where they are, which says nothing about the mail.
   if (reply.code === 503) return verdict('protocol', { again: 'retry', effect: 'soft-strike' });
   if (stage === 'rcpt') return judgeRecipient(refusal);
-  return isPermanent(reply) ? judgePermanent(refusal) : judgeDeferral(reply);
+  return isPermanent(reply) ? judgePermanent(refusal) : judgeDeferral(refusal);
 }
 
 /** 5xx at MAIL, DATA or the dot. */
 function judgePermanent(refusal: Refusal): Verdict {
   const { stage, reply } = refusal;
-  if (reply.enhanced === '5.5.3') return tooManyAtOnce;
+  if (reply.enhanced === '5.5.3') return tooManyAtOnce(refusal);
   // A 5xx that names a time to come back is no final word.
   return namedWait(reply.text) === undefined ? refused(classOf(stage, reply)) : throttled(refusal);
 }
@@ -165,14 +165,12 @@ function byMailMeaning(known: Known, refusal: Refusal): Verdict | undefined {
     case 'no-such-mailbox':
       return refusal.stage === 'rcpt' && isPermanent(refusal.reply) ? noSuchMailbox : undefined;
     case 'too-many-recipients':
-      return refusal.stage === 'rcpt' ? tooMany(refusal) : tooManyAtOnce;
+      return refusal.stage === 'rcpt' ? tooMany(refusal) : tooManyAtOnce(refusal);
     default:
       return undefined;
   }
 }
 
-/** Said of the whole message: fewer at a time would have been taken, so it is refused to none of them. */
-const tooManyAtOnce: Verdict = verdict('rate');
 const noSuchMailbox: Verdict = verdict('mailbox', { next: false, refused: true, ends: true });
 
 function refused(failureClass: FailureClass): Verdict {
@@ -266,8 +264,20 @@ function tooMany({ reply, acceptedBefore }: Refusal): Verdict {
   return acceptedBefore > 0 ? verdict('rate', { again: 'rest-now', next: false }) : deferredRecipient(reply);
 }
 
+/** Said of the whole message: fewer at a time would have been taken, so it is refused to none of them. */
+function tooManyAtOnce(refusal: Refusal): Verdict {
+  return isDivisible(refusal) ? verdict('rate', { again: 'fewer', next: false }) : verdict('rate');
+}
+
+/** At MAIL nobody has been named yet. */
+function isDivisible({ stage, acceptedBefore }: Refusal): boolean {
+  return stage !== 'mail' && acceptedBefore > 1;
+}
+
 /** 4xx at MAIL, DATA or the dot. */
-function judgeDeferral(reply: Reply): Verdict {
+function judgeDeferral(refusal: Refusal): Verdict {
+  const { reply } = refusal;
+  if (reply.enhanced === '4.5.3' && isDivisible(refusal)) return tooManyAtOnce(refusal);
   const wait = named(reply);
   if (isThrottle(reply)) return { ...throttleMeant, again: 'retry', ...wait };
   return verdict('service', { again: 'retry', effect: 'soft-strike' });

@@ -11,7 +11,7 @@ import type { RecipientOutcome } from './outcome.ts';
 export interface Remainder {
   /** Worth another try after a delay. */
   readonly retry: readonly number[];
-  /** Not reached for the provider's recipient limit: at once, in a new transaction. */
+  /** Kept out by the provider's recipient limit: at once, in a new transaction. */
   readonly rest: readonly number[];
   /** Someone's state changed for good: to be committed before anything else happens. */
   readonly settled: boolean;
@@ -129,7 +129,7 @@ export class Ledger {
     remainder: { retry: number[]; rest: number[] },
   ): void {
     const { again, next } = outcome.verdict;
-    if (again === 'rest-now') remainder.rest.push(index);
+    if (again === 'rest-now' || again === 'fewer') remainder.rest.push(index);
     else if (!next) this.#barred.add(index);
     if (again === 'retry') remainder.retry.push(index);
   }

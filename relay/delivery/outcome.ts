@@ -24,10 +24,7 @@ export interface TransactionOutcome {
 
 /** Judges every recipient of a report, in the order of the envelope. */
 export function judgeTransaction(report: TransactionReport, rules: readonly ReplyRule[]): TransactionOutcome {
-  const ended =
-    report.failure === undefined
-      ? undefined
-      : { failure: report.failure, verdict: judge(report.failure, { acceptedBefore: 0 }, rules) };
+  const ended = judgeEnd(report, rules);
   let accepted = 0;
   const recipients = report.recipients.map((reply): RecipientOutcome => {
     if (reply !== undefined && isRefusal(reply)) return refused(reply, accepted, rules);
@@ -37,6 +34,17 @@ export function judgeTransaction(report: TransactionReport, rules: readonly Repl
   });
   const result = summarise(recipients, ended?.verdict);
   return ended === undefined ? { recipients, result } : { recipients, ended, result };
+}
+
+function judgeEnd(
+  { failure, recipients }: TransactionReport,
+  rules: readonly ReplyRule[],
+): TransactionOutcome['ended'] {
+  if (failure === undefined) return undefined;
+  const accepted = recipients.filter(reply => reply !== undefined && !isRefusal(reply)).length;
+  // At RCPT it is not known of all of them who would have been accepted.
+  const acceptedBefore = failure.stage === 'rcpt' ? 0 : accepted;
+  return { failure, verdict: judge(failure, { acceptedBefore }, rules) };
 }
 
 /** Each recipient's share of a message larger than a provider is to be offered. */

@@ -118,6 +118,11 @@ export class Provider {
     return this.usable && !this.#late && this.#admits;
   }
 
+  /** The most recipients in one transaction: its limit, or fewer where it was found to take fewer. */
+  get recipientsPerMessage(): number {
+    return this.#allowance.recipients;
+  }
+
   /** Why no mail goes there now, for people. */
   get unusableBecause(): string {
     if (this.#config.misconfigured !== undefined) return this.#config.misconfigured;
@@ -148,6 +153,19 @@ export class Provider {
   /** It answered a transaction by refusing the mail, which concerns the mail alone. */
   refused(messageId: string): void {
     this.#watch.refused(messageId);
+  }
+
+  /** It took a message in transactions of so many recipients, having refused it, in these words, with more. */
+  tookOnly(recipients: number, reply: string): void {
+    if (!this.#allowance.tookOnly(recipients)) return;
+    const configured = this.#config.limits.maxRecipientsPerMessage;
+    this.#deps.emit({
+      event: 'recipient-limit-found',
+      provider: this.name,
+      recipients,
+      configured,
+      reply,
+    });
   }
 
   /** A transaction failed; the verdict says how far that concerns the provider. */

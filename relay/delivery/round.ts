@@ -8,6 +8,7 @@
 import type { StoredMessage } from '../spool/message.ts';
 import type { Claim, Settlement, Spool } from '../spool/spool.ts';
 import { tryDelay } from './backoff.ts';
+import { Batches } from './batches.ts';
 import { describe } from './failure.ts';
 import { Journal, type JournalDeps } from './journal.ts';
 import { Ledger } from './ledger.ts';
@@ -114,8 +115,10 @@ export class Round {
 
   async #visit(name: string): Promise<Leave> {
     if (this.#tooLarge(name)) return 'done';
-    const batches = this.#batches(name);
-    for (let batch = batches.shift(); batch !== undefined; batch = batches.shift()) {
+    const batches = new Batches(this.#ledger.open());
+    // Asked anew each time: meanwhile the provider may have been found to take fewer, or been replaced.
+    const next = () => batches.next(this.#provider(name)?.recipientsPerMessage ?? 1);
+    for (let batch = next(); batch !== undefined; batch = next()) {
       const leave = await this.#carry(name, batch, batches);
       if (leave !== 'done') return leave;
     }
@@ -136,34 +139,25 @@ export class Round {
     return true;
   }
 
-  /** Transactions of at most the provider's recipient limit each. */
-  #batches(name: string): number[][] {
-    const size = this.#provider(name)?.config.limits.maxRecipientsPerMessage ?? 1;
-    const open = this.#ledger.open();
-    const batches: number[][] = [];
-    for (let at = 0; at < open.length; at += size) batches.push(open.slice(at, at + size));
-    return batches;
-  }
-
   /** Carries one batch to one provider, with its tries. What exceeds a limit joins `batches`. */
-  async #carry(name: string, batch: readonly number[], batches: number[][]): Promise<Leave> {
+  async #carry(name: string, batch: readonly number[], batches: Batches): Promise<Leave> {
     let step: Leave | Step = { indexes: batch, try: 1, delayMs: 0 };
     while (typeof step !== 'string') step = await this.#attempt(name, step, batches);
     return step;
   }
 
   /** One try, after its delay. Returns the next one, or how the provider is left. */
-  async #attempt(name: string, step: Step, batches: number[][]): Promise<Leave | Step> {
+  async #attempt(name: string, step: Step, batches: Batches): Promise<Leave | Step> {
     if (step.delayMs > 0 && !(await pause(step.delayMs, this.#deps.stopping))) return 'stopped';
     const granted = await this.#acquire(name);
     // Some tries are spent: coming back later in the round would give it more than its share.
     if (granted === 'impatient' && step.try > 1) return this.#leave(name, 'no connection in time');
     if (typeof granted === 'string') return granted;
-    const done = await this.#transact(granted, step);
+    const done = await this.#transact(granted, step, batches);
     if (done === 'local') return 'local';
     // A kept connection that the provider had closed meanwhile: nothing was said, so nothing was tried.
     if (done === 'stale') return { ...step, delayMs: 0 };
-    if (done.rest.length > 0) batches.push([...done.rest]);
+    batches.add(done.rest);
     if (done.delayMs === undefined) return 'done';
     return { indexes: done.retry, try: step.try + 1, delayMs: done.delayMs };
   }
@@ -186,7 +180,11 @@ export class Round {
     }
   }
 
-  async #transact({ provider, grant }: Granted, step: Step): Promise<'stale' | 'local' | Done> {
+  async #transact(
+    { provider, grant }: Granted,
+    step: Step,
+    batches: Batches,
+  ): Promise<'stale' | 'local' | Done> {
     const { session } = grant;
     const reused = session.transactions > 0;
     this.#tried.add(provider.name);
@@ -204,6 +202,7 @@ export class Round {
     grant.release();
     if (report.unanswered && reused && report.failure?.fault === 'lost') return 'stale';
     const outcome = judgeTransaction(report, this.#deps.settings().replyRules);
+    learnLimit(provider, batches, outcome);
     return this.#conclude({
       provider,
       indexes: step.indexes,
@@ -322,6 +321,16 @@ export class Round {
   #leave(name: string, reason: string): Leave {
     this.#route.leave(name, reason);
     return 'unavailable';
+  }
+}
+
+/** Too many recipients in a message: fewer in its next transactions; in those of others once that has worked. */
+function learnLimit(provider: Provider, batches: Batches, { recipients, ended }: TransactionOutcome): void {
+  if (ended?.verdict.again === 'fewer') {
+    const carried = recipients.filter(one => one.kind === 'failed' && one.verdict.again === 'fewer');
+    batches.halve(carried.length, describe(ended.failure));
+  } else if (batches.found !== undefined && recipients.some(({ kind }) => kind === 'delivered')) {
+    provider.tookOnly(batches.found.most, batches.found.reply);
   }
 }
 

@@ -20,9 +20,10 @@ export interface Verdict {
    * May the same provider be tried again in this round? 'retry': yes, within
    * the tries allowed, not before `waitMs` and only while it is usable.
    * 'rest-now': at once, in a new transaction with the recipients that this
-   * one had no room for (rcpt only).
+   * one had no room for (rcpt only). 'fewer': at once, in new transactions with
+   * half as many recipients as were accepted, who are several (data to dot only).
    */
-  readonly again: 'retry' | 'rest-now' | 'no';
+  readonly again: 'retry' | 'rest-now' | 'fewer' | 'no';
   /** May the next provider be tried in this round? */
   readonly next: boolean;
   /** This provider has refused it for good; when every configured provider did, the recipient ends. */

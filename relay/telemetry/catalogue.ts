@@ -181,6 +181,17 @@ export const catalogue: Catalogue = {
       message: 'Why, a sentence.',
     },
   },
+  'recipient-limit-found': {
+    level: 'warn',
+    meaning:
+      'A provider refused a message for having too many recipients, and took it in parts. Later mail is split before it is sent, until `limits.maxRecipientsPerMessage` of this provider is changed or the relay starts anew: set it to what the provider takes.',
+    fields: {
+      provider,
+      recipients: 'Recipients that a transaction has from now on at most.',
+      configured: 'What `limits.maxRecipientsPerMessage` says.',
+      reply: 'How the provider refused more.',
+    },
+  },
   'provider-probe': {
     level: 'info',
     meaning: 'A provider that is out of use was tried in the background, without mail.',

@@ -122,6 +122,17 @@ export interface ProviderChanged {
   readonly message: string;
 }
 
+/** A provider refuses messages with as many recipients as it is configured to take. */
+export interface RecipientLimitFound {
+  readonly event: 'recipient-limit-found';
+  readonly provider: string;
+  /** What it is given from now on. */
+  readonly recipients: number;
+  readonly configured: number;
+  /** How it refused more. */
+  readonly reply: string;
+}
+
 /** A background probe of a provider that is out of use. */
 export interface Probed {
   readonly event: 'provider-probe';
@@ -205,6 +216,7 @@ export type RelayEvent =
   | Ambiguous
   | Failover
   | ProviderChanged
+  | RecipientLimitFound
   | Probed
   | RoundFailed
   | MessageDead

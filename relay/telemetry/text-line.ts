@@ -31,6 +31,10 @@ const lines: Lines = {
   'message-dead': e => ['dead', `${e.id}  in emails/dead: ${e.reason}`],
   'drain-started': e => ['resend', `${plural(e.messages, 'waiting message')}: ${e.reason}`],
   'provider-state': e => ['provider', `${e.provider} is ${e.state} (was ${e.previous})${because(e.message)}`],
+  'recipient-limit-found': e => [
+    'provider',
+    `${e.provider} takes fewer than ${plural(e.configured, 'recipient')} at once, gets ${e.recipients}: ${e.reply}`,
+  ],
   'provider-probe': e => [
     'probe',
     `${e.provider} ${e.ok ? 'is well' : 'is still out'}: ${e.message}${again(e.nextInMs)}`,

@@ -1,7 +1,8 @@
 /** What a provider is asked to carry at most, and what a message waits for without holding anything. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type Script, wait } from '../smtp/script.ts';
+import type { ScriptedProvider } from '../smtp/provider.ts';
+import { both, drop, type Script, wait } from '../smtp/script.ts';
 import { gate, until } from '../smtp/wait.ts';
 import { withRelay } from './relay-under-test.ts';
 
@@ -101,36 +102,63 @@ describe('a provider that counts recipients only at the end of the message, as A
       );
     }));
 
-  test('ends nobody where the limit is set too high: the mail waits, and goes when it is lowered', () =>
+  const tooHigh = { limits: { maxRecipientsPerMessage: 100 } };
+  const sent = (provider: ScriptedProvider): string[] =>
+    provider.messages.flatMap(({ recipients }) => recipients);
+
+  test('gets it in halves at once where the limit is set too high: in one round, each recipient once', () =>
+    withRelay({ providers: [{ script, entry: tooHigh }, {}] }, async relay => {
+      const id = await relay.send({ to: sixty });
+      await relay.until('recipient-delivered', 60, id);
+      assert.deepEqual(sent(relay.provider()), sixty);
+      assert.equal(relay.provider(1).counters.connections, 0);
+      assert.equal(relay.heard('round-failed').length, 0);
+      assert.equal(relay.status('first').state, 'active');
+    }));
+
+  test('gets later mail split before it is sent, which the log says once', () =>
+    withRelay({ providers: [{ script, entry: tooHigh }] }, async relay => {
+      for (let mail = 1; mail <= 3; mail++) {
+        const id = await relay.send({ to: sixty });
+        await relay.until('recipient-delivered', 60, id);
+      }
+      assert.equal(relay.heard('attempt').filter(({ outcome }) => outcome !== 'delivered').length, 1);
+      assert.deepEqual(
+        relay.heard('recipient-limit-found').map(({ recipients, configured }) => [recipients, configured]),
+        [[30, 100]],
+      );
+      assert.equal(relay.log.filter(line => line.includes('recipient-limit-found')).length, 1);
+    }));
+
+  test('may hang up after saying so', () =>
     withRelay(
-      { providers: [{ script, entry: { limits: { maxRecipientsPerMessage: 100 } } }] },
+      {
+        providers: [
+          {
+            entry: tooHigh,
+            script: {
+              dot: ({ transaction }) =>
+                (transaction?.recipients.length ?? 0) > 50 ? both(refusal, drop) : undefined,
+            },
+          },
+        ],
+      },
       async relay => {
         const id = await relay.send({ to: sixty });
-        await relay.until('round-failed', 1, id);
-        assert.equal(relay.heard('recipient-rejected').length, 0);
-        assert.equal(relay.status('first').state, 'active');
-        const waiting = await relay.stored(id);
-        assert.deepEqual(
-          [waiting?.state, waiting?.recipients.at(-1)?.reply, waiting?.reason],
-          ['failed', refusal, refusal],
-        );
-        await relay.reconfigureProvider(0, { limits: { maxRecipientsPerMessage: 50 } });
         await relay.until('recipient-delivered', 60, id);
+        assert.deepEqual(sent(relay.provider()), sixty);
       },
     ));
 
-  test('leaves the mail to the next provider in the same round', () =>
-    withRelay(
-      { providers: [{ script, entry: { limits: { maxRecipientsPerMessage: 100 } } }, {}] },
-      async relay => {
-        const id = await relay.send({ to: sixty });
-        await relay.until('recipient-delivered', 60, id);
-        assert.deepEqual(
-          relay.provider(1).messages.flatMap(({ recipients }) => recipients),
-          sixty,
-        );
-      },
-    ));
+  test('leaves the mail to the next provider when it calls one recipient too many', () =>
+    withRelay({ providers: [{ script: { dot: refusal }, entry: tooHigh }, {}] }, async relay => {
+      const id = await relay.send({ to: sixty });
+      await relay.until('recipient-delivered', 60, id);
+      assert.deepEqual(sent(relay.provider(1)), sixty);
+      assert.equal(relay.heard('recipient-rejected').length, 0);
+      assert.equal(relay.status('first').state, 'active');
+      assert.equal(relay.heard('recipient-limit-found').length, 0);
+    }));
 });
 
 describe('waiting', { concurrency: true }, () => {

@@ -53,6 +53,7 @@ const atDot: Readonly<Record<string, Action>> = {
   'taken, reset': take(reset),
   'taken, garbage': take(garbage),
   'refused, drop': both('451 4.3.0 later', drop),
+  'too many': '554 5.5.3 too many recipients',
 };
 
 type Plan = Readonly<

@@ -233,6 +233,37 @@ const rows: readonly Row[] = [
     expected: { class: 'mailbox', again: 'no', next: true, effect: 'none', ...kept },
   },
   {
+    title: 'DATA or dot: too many recipients, of several | transaction | half as many at once | ends no',
+    acceptedBefore: 2,
+    failures: [
+      answered('dot', '554 Transaction failed: Recipient count exceeds 50.'),
+      answered('dot', '550 5.5.3 Enough'),
+      answered('dot', '452 4.5.3 Enough'),
+      answered('dot', '451 Too many recipients'),
+      answered('dot', '421 4.5.3 Too many recipients'),
+      answered('data', '452 4.5.3 Too many recipients'),
+      answered('body', '552 5.5.3 Too many recipients'),
+    ],
+    expected: { class: 'rate', again: 'fewer', next: false, effect: 'none', ...kept },
+  },
+  {
+    title: 'DATA or dot: too many recipients, of one | not to be split | next yes | ends no',
+    acceptedBefore: 1,
+    failures: [
+      answered('dot', '554 Transaction failed: Recipient count exceeds 50.'),
+      answered('dot', '550 5.5.3 Enough'),
+    ],
+    expected: { class: 'rate', again: 'no', next: true, effect: 'none', ...kept },
+  },
+  {
+    title: 'MAIL: too many recipients | not this transaction’s, nobody has been named | next yes | ends no',
+    failures: [
+      answered('mail', '550 5.5.3 Too many recipients'),
+      answered('mail', '452 Too many recipients'),
+    ],
+    expected: { class: 'rate', again: 'no', next: true, effect: 'none', ...kept },
+  },
+  {
     title:
       'RCPT 550 5.1.x, 553 5.1.3 (no such mailbox) | recipient | same no | next no | ends yes, that recipient',
     failures: [
@@ -568,6 +599,18 @@ suite('properties of judge', () => {
         if (verdict.again === 'rest-now') assert.ok(failure.stage === 'rcpt' && acceptedBefore > 0);
       }),
       { numRuns: 2000 },
+    );
+  });
+
+  test('only a message that was surely not taken, for several, is sent to fewer at once', () => {
+    fc.assert(
+      fc.property(anyJudgement, ({ failure, acceptedBefore, verdict }) => {
+        if (verdict.again !== 'fewer') return;
+        assert.ok(['data', 'body', 'dot'].includes(failure.stage) && acceptedBefore > 1);
+        const { ambiguous, next, effect } = verdict;
+        assert.deepEqual({ ambiguous, next, effect }, { ambiguous: false, next: false, effect: 'none' });
+      }),
+      { numRuns: 5000 },
     );
   });
 });

@@ -22,7 +22,9 @@ type Fate =
   /** The provider failed on this message, or altogether. */
   | 'soft-strike'
   | 'strike'
-  | 'rest-now';
+  | 'rest-now'
+  /** Half as many at a time, at once. */
+  | 'fewer';
 
 type Published = readonly [stage: Stage, line: string, expected: FailureClass, fate: Fate];
 
@@ -36,7 +38,7 @@ function parse(line: string): Reply {
 function fateOf(verdict: Verdict): Fate {
   if (verdict.ends) return 'ended';
   if (verdict.refused) return 'refused';
-  if (verdict.again === 'rest-now') return 'rest-now';
+  if (verdict.again === 'rest-now' || verdict.again === 'fewer') return verdict.again;
   if (verdict.effect === 'cool-down') return { cool: (verdict.waitMs ?? 0) / 1000 };
   if (verdict.effect === 'suspend') return 'suspended';
   return verdict.effect === 'none' ? 'deferred' : verdict.effect;
@@ -171,7 +173,7 @@ const published: Readonly<Record<string, readonly Published[]>> = {
     ['rcpt', '452 4.5.3 Too many recipients', 'rate', 'rest-now'],
   ],
   'Amazon SES': [
-    ['dot', '554 Transaction failed: Recipient count exceeds 50.', 'rate', 'deferred'],
+    ['dot', '554 Transaction failed: Recipient count exceeds 50.', 'rate', 'fewer'],
     ['dot', '454 Throttling failure: Maximum sending rate exceeded.', 'rate', { cool: 5 }],
     ['data', '454 Throttling failure: Daily message quota exceeded.', 'rate', hour],
     ['auth', '454 Temporary authentication failure', 'rate', aMinute],
@@ -291,7 +293,7 @@ const published: Readonly<Record<string, readonly Published[]>> = {
     ['dot', '550 5.7.1 Sending limit reached. Try again in 90 seconds', 'rate', { cool: 90 }],
     ['rcpt', '550 5.7.1 Rate limit reached. Try again in 90 seconds', 'mailbox', 'deferred'],
     ['rcpt', '452 4.5.3 Recipient limit exceeded', 'rate', 'rest-now'],
-    ['dot', '550 5.5.3 Recipient limit exceeded', 'rate', 'deferred'],
+    ['dot', '550 5.5.3 Recipient limit exceeded', 'rate', 'fewer'],
     ['rcpt', '553 5.7.1 <a@b>: Sender address rejected: not owned by user c', 'sender', 'refused'],
     [
       'rcpt',

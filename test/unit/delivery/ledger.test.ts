@@ -53,6 +53,15 @@ test('recipients beyond a limit of the transaction are left for a new one at onc
   assert.deepEqual(ledger.open(), [1, 2]);
 });
 
+test('those of a message that had too many recipients are left for new ones at once; who was refused by name is not', () => {
+  const ledger = new Ledger(recipients('a@x', 'b@x', 'c@x'));
+  const failure: Failure = { stage: 'dot', fault: 'reply', reply: tooMany, message: '' };
+  const { rest, retry, settled } = carry(ledger, 'p', { recipients: [ok, noUser, ok], failure });
+  assert.deepEqual([rest, retry, settled], [[0, 2], [], true]);
+  assert.deepEqual(ledger.open(), [0, 2]);
+  assert.deepEqual(states(ledger), ['pending', 'rejected', 'pending']);
+});
+
 test('a policy refusal ends a recipient only when every configured provider has refused it', () => {
   const ledger = new Ledger(recipients('a@x'));
   carry(ledger, 'p', { recipients: [relayingDenied] });

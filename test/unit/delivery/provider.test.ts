@@ -292,6 +292,22 @@ describe('a provider', { concurrency: true }, () => {
     provider.destroy();
   });
 
+  test('that was found to take fewer recipients gets fewer, until its limit is set anew', () => {
+    const { deps, events } = surroundings();
+    const config = providerConfig({ host: 'p.test', port: 25 }, { limits: { maxRecipientsPerMessage: 100 } });
+    const provider = new Provider(config, deps);
+    assert.equal(provider.recipientsPerMessage, 100);
+    provider.tookOnly(25, '554 too many');
+    provider.tookOnly(30, '554 too many');
+    assert.equal(provider.recipientsPerMessage, 25);
+    assert.equal(events.length, 1, 'what is known is not told again');
+    provider.reconfigure({ ...config, priority: 7 });
+    assert.equal(provider.recipientsPerMessage, 25);
+    provider.reconfigure({ ...config, limits: { ...config.limits, maxRecipientsPerMessage: 50 } });
+    assert.equal(provider.recipientsPerMessage, 50);
+    provider.close();
+  });
+
   test('that is misconfigured opens nothing and says why', async () => {
     const { deps, sessions } = surroundings();
     const provider = new Provider({ ...config, misconfigured: 'password file missing' }, deps);

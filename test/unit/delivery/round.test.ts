@@ -10,6 +10,7 @@ import { providerConfig } from '../../smtp/provider-config.ts';
 import {
   type Answer,
   brokenBy,
+  delivered,
   FakeSession,
   openFailure,
   recipientCodes,
@@ -101,6 +102,7 @@ async function run(situation: Situation) {
     events,
     bounced,
     sessions: around.sessions,
+    told: around.events,
     health: set.all,
   };
 }
@@ -377,6 +379,121 @@ describe('a round', { concurrency: true }, () => {
   test('without any provider it waits', async () => {
     const { last } = await run({ providers: {} });
     assert.equal(last?.kind, 'failed');
+  });
+});
+
+/** Refuses the whole message at its end when it has more recipients. */
+const takingAtMost =
+  (most: number, reply: readonly [code: number, text: string, enhanced?: string]): Answer =>
+  (envelope, body) => {
+    const answer = envelope.recipients.length > most ? refusedAt('dot', ...reply) : delivered;
+    return typeof answer === 'function' ? answer(envelope, body) : answer;
+  };
+
+describe('a message that has too many recipients, found out at its final dot', { concurrency: true }, () => {
+  const exceeds = [554, 'Transaction failed: Recipient count exceeds 50.'] as const;
+  const sizes = (sessions: readonly FakeSession[]): number[] =>
+    sessions.flatMap(({ envelopes }) => envelopes.map(({ recipients }) => recipients.length));
+  const repeated = (answer: Answer): Answer[] => Array<Answer>(100).fill(answer);
+  const limits = { maxRecipientsPerMessage: 1000 };
+
+  test('is halved until it is taken, in the same round and within one try; each gets it once', async () => {
+    const { end, states, attempts, sessions, health } = await run({
+      providers: { a: repeated(takingAtMost(50, exceeds)), b: [] },
+      limits,
+      message: { recipients: addresses(200) },
+    });
+    assert.deepEqual(end, { kind: 'settled', as: 'done' });
+    assert.deepEqual([...new Set(states)], ['delivered']);
+    assert.deepEqual(sizes(sessions), [200, 100, 50, 50, 50, 50]);
+    assert.deepEqual(attempts, ['a 1 failed', 'a 1 failed', ...Array<string>(4).fill('a 1 delivered')]);
+    const taken = sessions.flatMap(({ envelopes }) => envelopes.slice(2).flatMap(each => each.recipients));
+    assert.equal(new Set(taken).size, 200);
+    assert.deepEqual(health[0]?.health, { kind: 'closed', strikes: 0, softStrikes: 0 });
+  });
+
+  test('is halved no more than down to one, and then left to the next provider, refused to nobody', async () => {
+    const { last, states, sessions } = await run({
+      providers: { a: repeated(takingAtMost(0, exceeds)), b: [] },
+      limits,
+      message: { recipients: addresses(5) },
+    });
+    assert.deepEqual(sizes(sessions.slice(0, 1)), [5, 2, 1, 1, 1, 1, 1]);
+    assert.deepEqual(sizes(sessions.slice(1)), [5]);
+    assert.deepEqual([last?.kind, ...new Set(states)], ['done', 'delivered']);
+  });
+
+  test('waits where there is no other provider, with what was said', async () => {
+    const { last } = await run({
+      providers: { a: repeated(takingAtMost(0, exceeds)) },
+      limits,
+      message: { recipients: addresses(2) },
+    });
+    assert.deepEqual(
+      [last?.kind, last?.recipients.map(({ reply }) => reply)],
+      ['failed', [exceeds.join(' '), exceeds.join(' ')]],
+    );
+  });
+
+  test('is halved by those who were accepted: who was refused at RCPT is no part of it', async () => {
+    const ok = { code: 250, text: 'ok' };
+    const four: Answer = {
+      recipients: [ok, { code: 550, enhanced: '5.1.1', text: '' }, ok, ok, ok],
+      failure: { stage: 'dot', fault: 'reply', reply: { code: 554, text: exceeds[1] }, message: '' },
+      unanswered: false,
+    };
+    const { states, sessions } = await run({
+      providers: { a: [four] },
+      limits,
+      message: { recipients: addresses(5) },
+    });
+    assert.deepEqual(sizes(sessions), [5, 2, 2]);
+    assert.deepEqual(states, ['delivered', 'rejected', 'delivered', 'delivered', 'delivered']);
+  });
+
+  test('teaches the provider once it took fewer: told once, and later mail is split before it is sent', async () => {
+    const { told, health, sessions } = await run({
+      providers: { a: repeated(takingAtMost(50, exceeds)) },
+      limits,
+      message: { recipients: addresses(120) },
+    });
+    assert.deepEqual(sizes(sessions), [120, 60, 30, 30, 30, 30]);
+    assert.deepEqual(told, [
+      {
+        event: 'recipient-limit-found',
+        provider: 'a',
+        recipients: 30,
+        configured: 1000,
+        reply: exceeds.join(' '),
+      },
+    ]);
+    assert.equal(health[0]?.recipientsPerMessage, 30);
+  });
+
+  test('teaches nothing when it was taken in no other way either', async () => {
+    const { told, health } = await run({
+      providers: { a: repeated(takingAtMost(0, exceeds)) },
+      limits,
+      message: { recipients: addresses(8) },
+    });
+    assert.deepEqual(told, []);
+    assert.equal(health[0]?.recipientsPerMessage, 1000);
+  });
+
+  test('leaves nobody in doubt: only a dot that was answered with a refusal is followed by another', async () => {
+    const { notes } = await run({
+      providers: { a: repeated(takingAtMost(1, exceeds)) },
+      limits,
+      message: { recipients: addresses(2) },
+    });
+    assert.deepEqual(notes, [
+      'a perhaps 0 1, surely ',
+      'a perhaps , surely ',
+      'a perhaps 0, surely ',
+      'a perhaps , surely 0',
+      'a perhaps 1, surely ',
+      'a perhaps , surely 1',
+    ]);
   });
 });
 

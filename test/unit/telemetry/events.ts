@@ -67,6 +67,13 @@ export const everyEvent: readonly RelayEvent[] = [
     reason: 'connect-failed',
     message: 'connection refused',
   },
+  {
+    event: 'recipient-limit-found',
+    provider: 'primary',
+    recipients: 25,
+    configured: 100,
+    reply: '554 Transaction failed: Recipient count exceeds 50.',
+  },
   { event: 'provider-probe', provider: 'primary', ok: false, message: 'connection refused', nextInMs: 5000 },
   { event: 'config-loaded', fingerprint: 'abcdef0123456789', providers: ['primary'], warnings: [] },
   { event: 'config-rejected', errors: ['forwardProviders[0].port: must be 1 to 65535'] },
