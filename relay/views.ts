@@ -20,6 +20,7 @@ export function relayView(relay: Relay): RelayView {
     lastConfigError: () => relay.configTrouble,
     providers: () => relay.parts.delivery.providers() satisfies readonly ProviderView[],
     counts: () => relay.queue.counts(),
+    quarantined: () => relay.queue.quarantined(),
     disk: () => relay.parts.spool.disk(),
     spoolFailure: () => spoolFailure(relay),
     listener: () => ({ ...relay.parts.listener.address, connections: relay.parts.listener.connections() }),

@@ -87,6 +87,15 @@ export class WholeQueue implements QueueStore {
     return { active: sum('active'), failed: sum('failed'), held: sum('held'), dead: sum('dead') };
   }
 
+  /** Things in the quarantine of all spools together, from memory; undefined: not known of all. */
+  quarantined(): number | undefined {
+    const all = this.#deps.spools().map(spool => spool.quarantined());
+    return all.reduce(
+      (total, count) => (total === undefined || count === undefined ? undefined : total + count),
+      0,
+    );
+  }
+
   get #own(): Spool {
     return this.#deps.spools()[0]!;
   }

@@ -42,6 +42,8 @@ const relayStatusSchema = z.object({
     )
     .max(maxProviders),
   queue: z.object({ active: queueSchema, failed: queueSchema, held: queueSchema, dead: queueSchema }),
+  /** Absent: it cannot be read, or the relay is of a version that does not say it; there may be some. */
+  quarantine: z.object({ files: z.int().nonnegative().max(mostMessages) }).optional(),
   disk: z.object({
     freeBytes: bytes,
     reserveBytes: bytes,

@@ -54,6 +54,8 @@ export interface StatusDocument {
   readonly lastConfigError?: { readonly at: string; readonly errors: readonly string[] };
   readonly providers: readonly ProviderStatus[];
   readonly queue: Readonly<Record<QueueState, QueueStatus>>;
+  /** What was found that no message knows, as it is there now. Absent when it cannot be read: there may be some. */
+  readonly quarantine?: { readonly files: number };
   readonly disk: DiskState;
   readonly spoolFailure?: string;
   readonly listener: { readonly host: string; readonly port: number; readonly connections: number };
@@ -79,6 +81,7 @@ export function statusDocument(view: RelayView, now: number): StatusDocument {
   const why = unready(view);
   const error = view.lastConfigError();
   const failure = view.spoolFailure();
+  const quarantined = view.quarantined();
   return {
     version: view.version,
     ready: why === undefined,
@@ -94,6 +97,7 @@ export function statusDocument(view: RelayView, now: number): StatusDocument {
     ...(error !== undefined && { lastConfigError: { at: iso(error.at), errors: error.errors } }),
     providers: view.providers().map(providerStatus),
     queue: queueStatus(view, now),
+    ...(quarantined !== undefined && { quarantine: { files: quarantined } }),
     disk: view.disk(),
     ...(failure !== undefined && { spoolFailure: failure }),
     listener: view.listener(),

@@ -49,6 +49,8 @@ export interface RelayView {
   /** In the order in which they are tried. */
   readonly providers: () => readonly ProviderView[];
   readonly counts: () => QueueCounts;
+  /** Things in emails/quarantine; undefined: nobody knows. */
+  readonly quarantined: () => number | undefined;
   readonly disk: () => DiskState;
   /** Why the store is no longer trusted, or undefined. */
   readonly spoolFailure: () => string | undefined;

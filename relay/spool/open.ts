@@ -6,6 +6,7 @@ import { openInFlight } from './in-flight.ts';
 import { makeDurable } from './make-directory.ts';
 import type { MessageId } from './message.ts';
 import { type Counters, DEAD } from './protocol.ts';
+import { Quarantine } from './quarantine.ts';
 import { checkSettings, type OpenSpool, type SpoolOptions } from './settings.ts';
 import { SpoolError } from './spool.ts';
 import { SqliteSpool } from './sqlite-spool.ts';
@@ -53,10 +54,11 @@ export async function openSpool(options: SpoolOptions): Promise<OpenSpool> {
     waits: id => waits(channel, id),
     failed: message => options.emit({ event: 'spool-failed', message }),
   });
-  const spool = new SqliteSpool({ options, channel, disk, notes, ready });
+  const quarantine = new Quarantine(options.directory);
+  const spool = new SqliteSpool({ options, channel, disk, quarantine, notes, ready });
   reports.take = counters => spool.counted(counters);
   for (const event of ready.events) options.emit(event);
-  await disk.start();
+  await Promise.all([disk.start(), quarantine.start()]);
   return spool;
 }
 

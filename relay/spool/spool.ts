@@ -132,6 +132,8 @@ export interface Spool {
 
   /** Kept up to date without reading the database. */
   counts(): QueueCounts;
+  /** How many things lie in emails/quarantine, from memory; undefined: it cannot be read, so that there may be some. */
+  quarantined(): number | undefined;
   /** Room on the volume and the reserve below which begin() refuses. */
   disk(): DiskState;
   /** undefined, or why the store can no longer be trusted (an fsync or write failed): readiness off. */

@@ -11,6 +11,7 @@ import type { InFlightNotes } from './in-flight.ts';
 import type { MessageId, QueueCounts, Recipient, StoredMessage } from './message.ts';
 import { messageIds } from './message-id.ts';
 import { type Counters, FAILED, IN_FAILED, type PutOp, type Retention, STATES } from './protocol.ts';
+import type { Quarantine } from './quarantine.ts';
 import { countsOf, messageOf } from './queue-rows.ts';
 import { readBody } from './reading.ts';
 import { checkSettings, type OpenSpool, type SpoolOptions, type SpoolSettings } from './settings.ts';
@@ -30,6 +31,7 @@ export interface SpoolParts {
   readonly options: SpoolOptions;
   readonly channel: Channel;
   readonly disk: Disk;
+  readonly quarantine: Quarantine;
   readonly notes: InFlightNotes;
   readonly ready: Ready;
 }
@@ -38,6 +40,7 @@ export class SqliteSpool implements OpenSpool {
   readonly #options: SpoolOptions;
   readonly #channel: Channel;
   readonly #disk: Disk;
+  readonly #quarantine: Quarantine;
   readonly #notes: InFlightNotes;
   readonly #nextId: () => MessageId;
   readonly #flow = new Flow();
@@ -50,10 +53,11 @@ export class SqliteSpool implements OpenSpool {
   #taker: ArrivalTaker | undefined;
   #closed = false;
 
-  constructor({ options, channel, disk, notes, ready }: SpoolParts) {
+  constructor({ options, channel, disk, quarantine, notes, ready }: SpoolParts) {
     this.#options = options;
     this.#channel = channel;
     this.#disk = disk;
+    this.#quarantine = quarantine;
     this.#notes = notes;
     this.#retention = options.retention;
     this.#nextN = ready.nextN;
@@ -177,6 +181,10 @@ export class SqliteSpool implements OpenSpool {
     return countsOf(this.#counters);
   }
 
+  quarantined(): number | undefined {
+    return this.#quarantine.count();
+  }
+
   disk(): DiskState {
     return this.#disk.state();
   }
@@ -244,6 +252,7 @@ export class SqliteSpool implements OpenSpool {
   async close(): Promise<void> {
     this.#closed = true;
     this.#disk.stop();
+    this.#quarantine.stop();
     await this.#channel.close();
     this.#notes.close();
   }

@@ -47,6 +47,7 @@ function healthy(): Mutable {
       held: { messages: 0, bytes: 0 },
       dead: { messages: 0, bytes: 0 },
     }),
+    quarantined: () => 3,
     disk: () => ({ freeBytes: 1000, totalBytes: 2000, reserveBytes: 100, low: false }),
     spoolFailure: () => undefined,
     listener: () => ({ host: '127.0.0.1', port: 2525, connections: 4 }),
@@ -185,9 +186,15 @@ describe('/status', () => {
         held: { messages: 0, bytes: 0 },
         dead: { messages: 0, bytes: 0 },
       },
+      quarantine: { files: 3 },
       disk: { freeBytes: 1000, totalBytes: 2000, reserveBytes: 100, low: false },
       listener: { host: '127.0.0.1', port: 2525, connections: 4 },
     });
+  });
+
+  test('says nothing of a quarantine that cannot be read', async () => {
+    view.quarantined = () => undefined;
+    assert.ok(!('quarantine' in ((await (await ask('/status')).json()) as object)));
   });
 
   test('keeps a refused configuration visible', async () => {

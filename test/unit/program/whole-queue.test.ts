@@ -1,9 +1,12 @@
 /** One queue over several real spools. */
 import assert from 'node:assert/strict';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { MessageId, QueueState } from '../../../relay/spool/message.ts';
 import type { OpenSpool } from '../../../relay/spool/settings.ts';
 import { WholeQueue } from '../../../relay/whole-queue.ts';
+import { until } from '../../smtp/wait.ts';
 import { put, START, scene, text } from '../spool/fixture.ts';
 
 interface Setting {
@@ -142,4 +145,20 @@ test('an adopted spool that was given back meanwhile has nothing to say; the own
   assert.equal(spools[0]!.counts().dead.messages, 0);
   await spools[0]!.close();
   await assert.rejects(queue.list({}), { kind: 'closed' });
+});
+
+test('counts what lies in the quarantine of all spools, as far as it is known of all', async t => {
+  const scenes = await Promise.all([scene(t), scene(t)]);
+  const spools: OpenSpool[] = [];
+  for (const { directory, open } of scenes) {
+    await mkdir(join(directory, 'failed'), { recursive: true });
+    await writeFile(join(directory, 'failed', 'notes.txt'), 'mine');
+    spools.push(await open());
+  }
+  const queue = new WholeQueue({ spools: () => spools, forwarding: () => true });
+  assert.equal(queue.quarantined(), 2);
+  const path = join(scenes[1]!.directory, 'quarantine');
+  await rename(path, `${path}.away`);
+  await writeFile(path, 'no directory');
+  await until(() => queue.quarantined() === undefined, 'nobody knows', 20_000);
 });
