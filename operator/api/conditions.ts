@@ -60,7 +60,8 @@ export const conditionReasons = {
     Unknown: 'No pod has reported yet.',
   },
   SpoolHealthy: {
-    Healthy: 'The volumes are bound and have room.',
+    Healthy:
+      'The volumes are bound and have room. Dead letters and quarantined files on volumes that no pod serves are named in the message.',
     VolumePending: 'A PersistentVolumeClaim is not bound; see its events.',
     NearlyFull:
       'Less than a fifth of a volume is free, or less than twice the reserve. Raise spool.size, or find out why mail is not sent.',
@@ -73,7 +74,7 @@ export const conditionReasons = {
     VolumeDeleted:
       'Somebody has deleted a PersistentVolumeClaim that a pod uses: it goes with the mail on it when the pod ends. The message says how to keep it.',
     MailLeftBehind:
-      'A volume that no pod serves holds mail, or may hold some (unknown). Scale up again to send it, or delete the claim to lose it.',
+      'A volume that no pod serves holds unsent mail, or may hold some (unknown). Scale up again to send it, or delete the claim to lose it.',
     Unknown: 'No pod has reported yet.',
   },
   Reconciling: {
@@ -106,7 +107,7 @@ export const eventReasons = {
   ScaleDownDraining: ['Normal', 'A replica sends what it has before it goes.'],
   ScaleDownLeftMail: [
     'Warning',
-    'A replica went with mail on its volume, or perhaps with some; the volume is kept.',
+    'A replica went with something on its volume (unsent mail, dead letters, quarantined files), or perhaps with some; the volume is kept.',
   ],
   ScaleDownRefused: [
     'Warning',
@@ -115,9 +116,12 @@ export const eventReasons = {
   DeleteDraining: ['Normal', 'All replicas send what they have before the MailRelay goes.'],
   DeleteLeftMail: [
     'Warning',
-    'The MailRelay went with mail on a volume, or perhaps with some; the volume is kept.',
+    'The MailRelay went with something on a volume (unsent mail, dead letters, quarantined files), or perhaps with some; the volume is kept.',
   ],
-  MailFound: ['Warning', 'A volume that no pod serves holds mail of an earlier MailRelay, or may hold some.'],
+  MailFound: [
+    'Warning',
+    'A volume that no pod serves holds something of an earlier MailRelay (unsent mail, dead letters, quarantined files), or may hold some.',
+  ],
   VolumeDeleted: [
     'Warning',
     'Somebody deleted a volume that a pod uses; the note says how to keep the mail on it.',

@@ -44,10 +44,14 @@ export const annotations = {
    * the MailRelay as the claim does.
    */
   unsentMessages: `${group}/unsent-messages`,
+  /** Beside it: how many dead letters, or `unknown`. */
+  deadMessages: `${group}/dead-messages`,
+  /** Beside it: how many files in emails/quarantine, or `unknown`. */
+  quarantinedFiles: `${group}/quarantined-files`,
   /** On a claim that no pod serves, by the operator: when its pod went, RFC 3339. */
   unservedSince: `${group}/unserved-since`,
   /**
-   * Beside a number of unsent messages: `uid/generation` of the workload of which it was said, and `/released` when that
+   * Beside these, where one is a number: `uid/generation` of the workload of which it was said, and `/released` when that
    * went with its MailRelay. Who has changed the workload since may have had a pod there, so that nobody knows.
    */
   unservedBy: `${group}/unserved-by`,

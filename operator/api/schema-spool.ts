@@ -38,7 +38,7 @@ export const spoolSchema = withRules(
       ).default('ReadWriteOnce'),
       retention: choice(
         ['Retain', 'Delete'],
-        'What happens to the volumes when the MailRelay is deleted. Retain: they stay, with the mail on them, and a MailRelay of the same name adopts them. Delete: those go that are known to be empty after the drain; one that holds mail, or may hold some, stays all the same, as one of ReadWriteMany always does.',
+        'What happens to the volumes when the MailRelay is deleted. Retain: they stay, with the mail on them, and a MailRelay of the same name adopts them. Delete: those go that are known to be empty after the drain. One that holds anything of a mail stays all the same: unsent messages, held ones, dead letters until they expire (resend.deadRetentionSeconds) or are deleted, and files in emails/quarantine. So does one of which nobody knows, as one of ReadWriteMany always is.',
       ).default('Retain'),
       drainTimeoutSeconds: whole(
         0,

@@ -68,11 +68,21 @@ const heldVolumeSchema = z
     messages: whole(
       0,
       longestCount,
-      'Unsent messages on it when its pod went. Absent: nobody knows, so that there may be some.',
+      'Unsent messages on it when its pod went, held ones included. Absent: nobody knows, so that there may be some.',
+    ).optional(),
+    deadMessages: whole(
+      0,
+      longestCount,
+      'Dead letters on it: messages given up or rejected, which can be sent again (queue resend) once a pod serves it. They do not expire before. Absent: nobody knows.',
+    ).optional(),
+    quarantinedFiles: whole(
+      0,
+      longestCount,
+      'Files in emails/quarantine on it: found by the relay, known to no message, and perhaps mail. Absent: nobody knows.',
     ).optional(),
     since: time('When its pod went, or when it was found.'),
   })
-  .describe('A volume of the relay that no pod serves.');
+  .describe('A volume of the relay that no pod serves, and what is on it.');
 
 /** status. */
 export const statusSchema = z
@@ -110,7 +120,7 @@ export const statusSchema = z
       key: 'claim',
       max: 100,
       description:
-        'Volumes that no pod serves and that hold unsent mail, or may hold some. Scale up again to send it.',
+        'Volumes that no pod serves and that hold unsent mail, dead letters or quarantined files, or may hold some. Scale up again to send what is unsent and to get at the rest.',
     }).optional(),
     lastHandledResendAt: words(
       256,

@@ -3,6 +3,7 @@ import { type EventReason, eventReasons } from '../api/conditions.ts';
 import type { MailRelayStatus, ProviderStatus } from '../api/schema-status.ts';
 import type { EventNote } from '../kube/events.ts';
 import type { Observation } from './observation.ts';
+import { inWords, isAllSent } from './on-board.ts';
 import { isUsable } from './provider-status.ts';
 import { claimOfPod } from './volumes.ts';
 
@@ -79,16 +80,15 @@ function scaleEvents(before: MailRelayStatus, { relay, scale, deleting, volumes 
   const left = volumes.held.filter(
     ({ claim }) => !(before.heldVolumes ?? []).some(known => known.claim === claim),
   );
-  const kept = deleting && relay?.spec.spool.retention === 'Delete' ? ', which is kept for that' : '';
+  const kept = relay?.spec.spool.retention === 'Delete' ? ', so that it is kept' : '';
   const events = left.map(held => {
-    const { messages, claim } = held;
-    const many = messages === undefined ? 'perhaps unsent messages' : `${messages} unsent messages`;
-    if (deleting)
-      return note('DeleteLeftMail', `${many} stay on ${claim}${kept}: a MailRelay of this name sends them`);
+    const { claim } = held;
+    const on = `on ${claim}: ${inWords(held)}`;
+    if (deleting) return note('DeleteLeftMail', `${on}${kept}; a MailRelay of this name takes it up again`);
     const went = scale?.leaving.some(({ pod }) => relay !== undefined && claimOfPod(relay, pod) === claim);
-    return went === true
-      ? note('ScaleDownLeftMail', `${many} stay on ${claim}: they were not sent in time`)
-      : note('MailFound', `${many} are on ${claim}, which no pod serves`);
+    if (went !== true) return note('MailFound', `${on}; no pod serves it`);
+    const why = isAllSent(held) ? 'its pod has gone' : 'its pod has gone before it could send all';
+    return note('ScaleDownLeftMail', `${on}; ${why}`);
   });
   const draining = before.conditions?.some(
     ({ type, reason: was }) => type === 'Reconciling' && (was === 'ScalingDown' || was === 'Draining'),

@@ -2,7 +2,8 @@
  * Which volumes hold mail that no pod sends, or may hold some, and how that is
  * remembered: as annotations on the claim, since a claim outlives its replica
  * and its MailRelay. Pure but for the patch. A volume is called empty only when
- * its pod has said so after it could take no more mail.
+ * its pod has said so after it could take no more mail: neither unsent mail is
+ * there then, nor dead letters, nor files in quarantine.
  */
 import type { MailRelay } from '../api/mail-relay.ts';
 import { fieldManager } from '../api/names.ts';
@@ -12,16 +13,19 @@ import { NotLeaderError } from '../kube/apply.ts';
 import { formatTime } from '../kube/conditions.ts';
 import { type PersistentVolumeClaim, persistentVolumeClaims } from '../resources/kinds.ts';
 import { ownerReference } from '../resources/names.ts';
+import {
+  boardOf,
+  emptyBoard,
+  inWords,
+  isAllSent,
+  isEmpty,
+  isUnknown,
+  type OnBoard,
+  together,
+} from './on-board.ts';
 import type { ScalePlan } from './scale.ts';
 import { TryAgainError } from './try-again.ts';
-import {
-  type MarkTexts,
-  type Messages,
-  markOf,
-  markTexts,
-  noMark,
-  type WorkloadVersion,
-} from './volume-marks.ts';
+import { type MarkTexts, markOf, markTexts, noMark, type WorkloadVersion } from './volume-marks.ts';
 import { claimOfPod, isBound, isClaimOf, isServedBy, type VolumesDeps } from './volumes.ts';
 
 /** status.heldVolumes has no room for more. */
@@ -39,7 +43,7 @@ export interface ClaimsView {
 
 /** What is on a volume. */
 interface Left {
-  readonly messages: Messages;
+  readonly board: OnBoard;
   readonly since: string;
 }
 
@@ -57,9 +61,8 @@ export function remainingVolumes(view: ClaimsView): HeldVolume[] {
 }
 
 function asHeld({ metadata }: PersistentVolumeClaim, left: Left | undefined): HeldVolume[] {
-  if (left === undefined || left.messages === 0) return [];
-  const { messages, since } = left;
-  return [{ claim: metadata.name, ...(messages !== undefined && { messages }), since }];
+  if (left === undefined || isEmpty(left.board)) return [];
+  return [{ claim: metadata.name, ...left.board, since: left.since }];
 }
 
 /** From the surest to the vaguest; undefined = nothing speaks for mail on it. */
@@ -68,28 +71,23 @@ function leftOn(claim: PersistentVolumeClaim, view: ClaimsView): Left | undefine
   const now = formatTime(wallTimeMs);
   const marked = markOn(claim, view);
   const departed = departedFrom(claim, view);
-  if (departed !== undefined) return { ...departed, since: marked?.since ?? now };
+  if (departed !== undefined) return { board: departed, since: marked?.since ?? now };
   const known = relay.status.heldVolumes?.find(held => held.claim === claim.metadata.name);
-  if (marked !== undefined) return { messages: marked.messages, since: marked.since ?? known?.since ?? now };
-  if (known !== undefined) return { messages: known.messages, since: known.since };
-  return isBound(claim) && mayHaveServed(claim, relay) ? { messages: undefined, since: now } : undefined;
+  if (marked !== undefined) return { board: marked.board, since: marked.since ?? known?.since ?? now };
+  if (known !== undefined) return { board: boardOf(sort => known[sort]), since: known.since };
+  return isBound(claim) && mayHaveServed(claim, relay) ? { board: {}, since: now } : undefined;
 }
 
 function ofNothingKnown(claim: PersistentVolumeClaim, { relay, wallTimeMs }: ClaimsView): Left | undefined {
   const mayHold = isBound(claim) && isClaimOf(relay, claim);
-  return mayHold ? { messages: undefined, since: formatTime(wallTimeMs) } : undefined;
+  return mayHold ? { board: {}, since: formatTime(wallTimeMs) } : undefined;
 }
 
-function departedFrom(
-  claim: PersistentVolumeClaim,
-  { relay, plan }: ClaimsView,
-): Pick<Left, 'messages'> | undefined {
-  const counts = plan.leaving
+function departedFrom(claim: PersistentVolumeClaim, { relay, plan }: ClaimsView): OnBoard | undefined {
+  const boards = plan.leaving
     .filter(({ pod }) => claimOfPod(relay, pod) === claim.metadata.name)
-    .map(({ messages }) => messages);
-  if (counts.length === 0) return undefined;
-  const sum = counts.reduce((total: number, count) => total + (count ?? 0), 0);
-  return { messages: sum === 0 && counts.includes(undefined) ? undefined : sum };
+    .map(({ board }) => board);
+  return boards.length === 0 ? undefined : together(boards);
 }
 
 /** The workload of this mode says nothing of claims of the other. */
@@ -118,7 +116,8 @@ export async function confirmMarks(view: ClaimsView, deps: VolumesDeps): Promise
 
 async function confirm(claim: PersistentVolumeClaim, view: ClaimsView, deps: VolumesDeps): Promise<void> {
   const marked = isClaimOf(view.relay, claim) ? markOn(claim, view) : undefined;
-  if (marked !== undefined) await patchClaim(claim, { annotations: markFor(claim, marked, view) }, deps);
+  if (marked !== undefined)
+    await patchClaim(claim, { annotations: markFor(claim, marked.board, view) }, deps);
 }
 
 /**
@@ -133,19 +132,19 @@ export async function releaseClaims(view: ClaimsView, deps: VolumesDeps): Promis
     const goes = held === undefined && relay.spec.spool.retention === 'Delete';
     const others = (claim.metadata.ownerReferences ?? []).filter(({ uid }) => uid !== relay.uid);
     const ownerReferences = goes ? [...others, ownerReference(relay)] : others;
-    const mark = markFor(claim, { messages: held === undefined ? 0 : held.messages }, view, true);
+    const mark = markFor(claim, held ?? emptyBoard, view, true);
     await patchClaim(claim, { annotations: mark, ownerReferences }, deps);
   }
 }
 
 function markFor(
   claim: PersistentVolumeClaim,
-  { messages }: Pick<Left, 'messages'>,
+  board: OnBoard,
   view: ClaimsView,
   released = false,
 ): MarkTexts {
   const since = markOn(claim, view)?.since ?? formatTime(view.wallTimeMs);
-  return markTexts({ messages, since }, view.workload, released);
+  return markTexts({ board, since }, view.workload, released);
 }
 
 interface ClaimChange {
@@ -192,13 +191,14 @@ function differs(
   );
 }
 
-/** For condition SpoolHealthy: which volumes, how much, and what to do. */
+/** For condition SpoolHealthy: which volumes, what is on them, and what to do. */
 export function heldSentence(relay: MailRelay, held: readonly HeldVolume[]): string {
-  const list = held.map(({ claim, messages = 'unknown' }) => `${claim} (${messages})`).join(', ');
+  const list = held.map(one => `${one.claim} (${isUnknown(one) ? 'unknown' : inWords(one)})`).join(', ');
   const strange = held.some(({ claim }) => !isClaimOf(relay, { metadata: { name: claim } }));
   const other = relay.spec.spool.mode === 'Shared' ? 'PerReplica' : 'Shared';
   const or = strange ? ` (those of spool.mode ${other}: by a MailRelay of this name with that mode)` : '';
-  return `volumes with unsent mail that no pod serves: ${list}; scale up again to send it${or}, or delete the claim to lose it`;
+  const remedy = held.every(isAllSent) ? 'get at it' : 'send it';
+  return `volumes that no pod serves, with what is on them: ${list}; scale up again to ${remedy}${or}, or delete the claim to lose it`;
 }
 
 function isServed({ relay, plan: { replicas } }: ClaimsView, claim: PersistentVolumeClaim): boolean {

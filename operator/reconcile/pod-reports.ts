@@ -211,8 +211,9 @@ function answered(
 /** What makes news: ages and free bytes change all the time and say nothing. */
 function digestOf({ status, error }: PodReport): string {
   if (status === undefined) return JSON.stringify([error ?? '']);
-  const { fingerprint, ready, draining, providers, queue, disk, spoolFailure, lastConfigError } = status;
-  const counts = Object.values(queue).map(({ messages }) => messages);
+  const { fingerprint, ready, draining, providers, queue, quarantine, disk } = status;
+  const { spoolFailure, lastConfigError } = status;
+  const counts = [...Object.values(queue).map(({ messages }) => messages), quarantine?.files];
   return JSON.stringify([
     error,
     fingerprint,

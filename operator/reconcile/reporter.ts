@@ -4,6 +4,7 @@ import { annotations } from '../api/names.ts';
 import type { ReconcilerDeps } from './deps.ts';
 import { eventsOf } from './events.ts';
 import type { Observation } from './observation.ts';
+import { isEmpty } from './on-board.ts';
 import { type Handled, patienceOf, statusOf } from './status.ts';
 
 type ReporterDeps = Pick<ReconcilerDeps, 'caches' | 'statusWriter' | 'events' | 'clock'>;
@@ -50,7 +51,7 @@ export function farewell(seen: Observation, deps: ReporterDeps): void {
  */
 function isPremature({ reports, scale }: Observation): boolean {
   const unasked = reports.some(({ status, error }) => status === undefined && error === undefined);
-  const leavesMail = scale?.leaving.some(({ messages }) => messages !== 0) ?? false;
+  const leavesMail = scale?.leaving.some(({ board }) => !isEmpty(board)) ?? false;
   return unasked && !leavesMail;
 }
 

@@ -6,6 +6,7 @@
  * should be, who is draining and what is left behind.
  */
 import { shutdownSeconds } from '../resources/config-json.ts';
+import { atLeast, boardOf, type OnBoard } from './on-board.ts';
 import type { PodReport } from './pod-reports.ts';
 
 export interface ScaleInput {
@@ -34,11 +35,11 @@ export interface ScaleInput {
   readonly timeoutMs: number;
 }
 
-/** A pod that goes, and the messages on its volume; undefined = nobody knows, so that there may be some. */
+/** A pod that goes, and what it leaves on its volume. */
 export interface Departure {
   /** '' where the pod of a volume was not there. */
   readonly pod: string;
-  readonly messages: number | undefined;
+  readonly board: OnBoard;
 }
 
 export interface ScalePlan {
@@ -118,17 +119,16 @@ function shrinkToNothing(input: ScaleInput, live: number): ScalePlan {
 function departures(pods: readonly string[], input: ScaleInput): Departure[] {
   return pods
     .filter(pod => reportOf(pod, input) !== undefined || input.mayHoldMail(pod))
-    .map(pod => ({ pod, messages: leftBy(pod, input) }));
+    .map(pod => ({ pod, board: leftBy(pod, input) }));
 }
 
 /** Nothing is on board only where that is certain; a pod that may have taken mail since it said so leaves nobody knows what. */
-function leftBy(pod: string, input: ScaleInput): number | undefined {
-  const messages = onBoard(pod, input);
-  if (messages > 0) return messages;
+function leftBy(pod: string, input: ScaleInput): OnBoard {
+  const board = onBoard(pod, input);
   const [report, since] = [reportOf(pod, input), input.drainingSince.get(pod)];
   const certain = report !== undefined && since !== undefined && isShut(report, since);
   // The slots of pods that are gone are in no count.
-  return certain && !input.adopted ? messages : undefined;
+  return certain && !input.adopted ? board : atLeast(board);
 }
 
 function mayGo(pod: string, input: ScaleInput): boolean {
@@ -158,10 +158,15 @@ function sum(pods: readonly string[], input: ScaleInput): number | undefined {
     : counts.reduce((total: number, count) => total + (count ?? 0), 0);
 }
 
-/** What stays on its volume when it goes: messages held by hand too, though nobody waits for those. */
-function onBoard(pod: string, input: ScaleInput): number {
-  const held = reportOf(pod, input)?.status?.queue.held.messages ?? 0;
-  return (unsentOf(pod, input) ?? 0) + held;
+/** What stays on its volume when it goes: also what nobody waits for, as messages held by hand, dead letters, files. */
+function onBoard(pod: string, input: ScaleInput): OnBoard {
+  const { queue, quarantine } = reportOf(pod, input)?.status ?? {};
+  const counts = {
+    messages: queue && queue.active.messages + queue.failed.messages + queue.held.messages,
+    deadMessages: queue?.dead.messages,
+    quarantinedFiles: quarantine?.files,
+  };
+  return boardOf(sort => counts[sort]);
 }
 
 /** Messages it still has to send; held and dead ones stay whatever happens. */

@@ -1,7 +1,8 @@
 /**
  * Condition SpoolHealthy: whether the volumes are bound, have room and hold no
  * mail that nobody sends. The gravest trouble is the reason, all of it the
- * message. Pure.
+ * message. What else is on volumes that no pod serves, which nobody waits for,
+ * is said and is no trouble. Pure.
  */
 import type { MailRelay } from '../api/mail-relay.ts';
 import { type Condition, findCondition } from '../kube/conditions.ts';
@@ -9,6 +10,7 @@ import { type RoomLeft, roomLeft, roomSentence } from './disk-room.ts';
 import { heldSentence } from './held-volumes.ts';
 import type { Judgement } from './judgement.ts';
 import type { Observation } from './observation.ts';
+import { isAllSent } from './on-board.ts';
 import type { RelayStatus } from './relay-status.ts';
 
 type Verdict = Judgement<'SpoolHealthy'>;
@@ -19,10 +21,18 @@ export function spoolHealthy(seen: Observation, before: readonly Condition[]): V
     return { status: 'Unknown', reason: 'Unknown', message: 'the volumes have not been looked at' };
   }
   const troubles = [...storeTroubles(seen, before), ...volumeTroubles(seen.volumes, seen.relay)];
-  const [gravest] = troubles.sort((a, b) => gravity.indexOf(a.reason) - gravity.indexOf(b.reason));
-  if (gravest === undefined) return pending(seen) ?? reported(seen);
+  const verdict = gravestOf(troubles) ?? pending(seen) ?? reported(seen);
+  const { held } = seen.volumes;
+  if (held.length === 0 || leavesUnsent(held)) return verdict;
+  return { ...verdict, message: `${verdict.message}; ${heldSentence(seen.relay, held)}` };
+}
+
+function gravestOf(troubles: readonly Verdict[]): Verdict | undefined {
+  const sorted = troubles.toSorted((a, b) => gravity.indexOf(a.reason) - gravity.indexOf(b.reason));
+  const [gravest] = sorted;
+  if (gravest === undefined) return undefined;
   const more = troubles.length > mostTold ? [`and ${troubles.length - mostTold} more`] : [];
-  const message = [...troubles.slice(0, mostTold).map(trouble => trouble.message), ...more].join('; ');
+  const message = [...sorted.slice(0, mostTold).map(trouble => trouble.message), ...more].join('; ');
   return { ...gravest, message };
 }
 
@@ -77,9 +87,14 @@ function isNearlyFull(room: RoomLeft, told: boolean): boolean {
 function volumeTroubles({ held, resize, going }: Observation['volumes'], relay: MailRelay): Verdict[] {
   return [
     ...(going === undefined ? [] : [trouble('VolumeDeleted', going)]),
-    ...(held.length === 0 ? [] : [trouble('MailLeftBehind', heldSentence(relay, held))]),
+    ...(leavesUnsent(held) ? [trouble('MailLeftBehind', heldSentence(relay, held))] : []),
     ...(resize === undefined ? [] : [{ status: 'False' as const, ...resize }]),
   ];
+}
+
+/** Dead letters and quarantined files wait for nobody: a relay that has scaled down with some is as well as before. */
+function leavesUnsent(held: Observation['volumes']['held']): boolean {
+  return held.some(board => !isAllSent(board));
 }
 
 function pending({ volumes }: Observation): Verdict | undefined {

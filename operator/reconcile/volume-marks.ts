@@ -1,5 +1,5 @@
 /**
- * What a claim says of itself while no pod serves it: how many messages its pod left, since when, and of which state
+ * What a claim says of itself while no pod serves it: what its pod left on the volume, since when, and of which state
  * of the workload that was said. Pods that somebody starts by hand, while the MailRelay is suspended or no operator
  * runs, take mail and leave nothing on the claim; but the workload cannot be scaled up and down again without its
  * generation growing by two. So a number is believed only as long as there is no such trace. Pure.
@@ -8,6 +8,7 @@ import type { MailRelay } from '../api/mail-relay.ts';
 import { annotations } from '../api/names.ts';
 import { formatTime } from '../kube/conditions.ts';
 import type { PersistentVolumeClaim } from '../resources/kinds.ts';
+import { boardOf, isUnknown, type OnBoard } from './on-board.ts';
 import { isServedBy } from './volumes.ts';
 
 /** The workload at some time; every change of its spec, whoever makes it, has another generation. */
@@ -17,26 +18,32 @@ export interface WorkloadVersion {
   readonly replicas: number;
 }
 
-/** undefined: nobody knows. */
-export type Messages = number | undefined;
-
 export interface Mark {
-  readonly messages: Messages;
+  readonly board: OnBoard;
   readonly since?: string;
 }
 
 /** Annotations to be written; null takes one away. */
 export type MarkTexts = Readonly<Record<string, string | null>>;
 
+/** Where each count stands. */
+const countTexts = {
+  messages: annotations.unsentMessages,
+  deadMessages: annotations.deadMessages,
+  quarantinedFiles: annotations.quarantinedFiles,
+} as const satisfies Readonly<Record<keyof OnBoard, string>>;
+
 export const noMark: MarkTexts = {
   [annotations.unsentMessages]: null,
+  [annotations.deadMessages]: null,
+  [annotations.quarantinedFiles]: null,
   [annotations.unservedSince]: null,
   [annotations.unservedBy]: null,
 };
 
 /**
- * What the claim says that is still to be believed; a text that is no count says as much as `unknown`, and one that is
- * no time nothing. Anybody who may change claims may have written it.
+ * What the claim says that is still to be believed; a text that is no count says as much as `unknown`, or as none of its
+ * sort, and one that is no time nothing. Anybody who may change claims may have written it.
  */
 export function markOf(
   claim: PersistentVolumeClaim,
@@ -44,22 +51,25 @@ export function markOf(
   workload: WorkloadVersion | undefined,
 ): Mark | undefined {
   const texts = claim.metadata.annotations ?? {};
-  const text = texts[annotations.unsentMessages];
-  if (text === undefined) return undefined;
+  if (texts[annotations.unsentMessages] === undefined) return undefined;
   const since = timeIn(texts[annotations.unservedSince]);
-  const counted = /^[0-9]{1,15}$/.test(text) && isStillTrue(claim, relay, workload);
-  return { messages: counted ? Number(text) : undefined, ...(since !== undefined && { since }) };
+  const believed = isStillTrue(claim, relay, workload);
+  const board = boardOf(sort => (believed ? countIn(texts[countTexts[sort]]) : undefined));
+  return { board, ...(since !== undefined && { since }) };
 }
 
 /** A mark that says so, of that workload. `released`: the workload goes with its MailRelay. */
 export function markTexts(
-  { messages, since }: Mark & { readonly since: string },
+  { board, since }: Mark & { readonly since: string },
   workload: WorkloadVersion | undefined,
   released = false,
 ): MarkTexts {
-  const by = workload && messages !== undefined && `${workload.uid}/${workload.generation}`;
+  const by = workload && !isUnknown(board) && `${workload.uid}/${workload.generation}`;
+  const count = (sort: keyof OnBoard): string => String(board[sort] ?? 'unknown');
   return {
-    [annotations.unsentMessages]: String(messages ?? 'unknown'),
+    [annotations.unsentMessages]: count('messages'),
+    [annotations.deadMessages]: count('deadMessages'),
+    [annotations.quarantinedFiles]: count('quarantinedFiles'),
     [annotations.unservedSince]: since,
     [annotations.unservedBy]: by ? `${by}${released ? releasedSuffix : ''}` : null,
   };
@@ -93,6 +103,10 @@ function workloadIn(
   const [, uid, generation, suffix] = /^([^/]+)\/([0-9]{1,15})(\/released)?$/.exec(text) ?? [];
   if (uid === undefined) return undefined;
   return { uid, generation: Number(generation), released: suffix === releasedSuffix };
+}
+
+function countIn(text = ''): number | undefined {
+  return /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
 function timeIn(text = ''): string | undefined {

@@ -3,13 +3,17 @@ import { after, before, describe, test } from 'node:test';
 import { mailRelays } from '../../operator/api/mail-relay.ts';
 import { annotations, drainFinalizer } from '../../operator/api/names.ts';
 import type { MailRelaySpecInput } from '../../operator/api/schema.ts';
+import type { Resource } from '../../operator/kube/resource.ts';
 import type { Operator } from '../../operator/operator.ts';
 import { pods } from '../../operator/reconcile/caches.ts';
+import type { RelayStatus } from '../../operator/reconcile/relay-status.ts';
 import {
   configMaps,
   deployments,
+  networkPolicies,
   type PersistentVolumeClaim,
   persistentVolumeClaims,
+  serviceAccounts,
   services,
   statefulSets,
 } from '../../operator/resources/kinds.ts';
@@ -57,6 +61,16 @@ describe('the deletion of a MailRelay whose volume is to go with it', () => {
       async () => (await rig.relay(namespace)).status?.queue?.failed === failed,
       60_000,
     );
+  /** What the garbage collector and the controllers would, which are not there. */
+  const removeChildren = async (namespace: string): Promise<void> => {
+    const named: readonly Resource[] = [deployments, serviceAccounts, services, networkPolicies];
+    for (const resource of named) {
+      await rig.client.delete(resource, ref(namespace));
+    }
+    await rig.client.delete(configMaps, { name: 'mail-config', namespace });
+    await rig.client.delete(services, { name: 'mail-pods', namespace });
+    await rig.client.delete(pods, { name: 'mail-a', namespace }, { gracePeriodSeconds: 0 });
+  };
   /** A relay with one pod that has said this of its queue, or nothing at all, and a bound volume. */
   const running = async (
     namespace: string,
@@ -101,7 +115,7 @@ describe('the deletion of a MailRelay whose volume is to go with it', () => {
     assert.equal(unsentOn(claim), '4');
     assert.match(
       await rig.waitForEvent(namespace, 'DeleteLeftMail'),
-      /^4 unsent messages stay on mail-spool/,
+      /^on mail-spool: 4 unsent messages, .*so that it is kept; /,
     );
   });
 
@@ -114,7 +128,80 @@ describe('the deletion of a MailRelay whose volume is to go with it', () => {
     assert.equal((await claimOf(namespace)).metadata.ownerReferences, undefined);
     assert.match(
       await rig.waitForEvent(namespace, 'DeleteLeftMail'),
-      /perhaps unsent messages stay on mail-spool/,
+      /^on mail-spool: perhaps unsent messages, dead letters or quarantined files, so that it is kept; /,
+    );
+  });
+
+  const left: readonly {
+    readonly namespace: string;
+    readonly on: string;
+    readonly more: Partial<RelayStatus>;
+    readonly marks: readonly [unsent: string, dead: string, quarantined: string];
+    readonly told: RegExp;
+  }[] = [
+    {
+      namespace: 'dead-letters',
+      on: 'dead letters are on it, for which nothing waits',
+      more: { queue: { ...none, dead: { messages: 3, bytes: 30 } } },
+      marks: ['0', '3', '0'],
+      told: /^on mail-spool: 3 dead letters, so that it is kept; /,
+    },
+    {
+      namespace: 'quarantined',
+      on: 'a file is in quarantine on it, for which nothing waits',
+      more: { quarantine: { files: 1 } },
+      marks: ['0', '0', '1'],
+      told: /^on mail-spool: 1 quarantined file, so that it is kept; /,
+    },
+    {
+      namespace: 'older-relay',
+      on: 'its pod is of a version that says nothing of quarantine',
+      more: { quarantine: undefined } as unknown as Partial<RelayStatus>,
+      marks: ['0', '0', 'unknown'],
+      told: /^on mail-spool: perhaps quarantined files, so that it is kept; /,
+    },
+  ];
+  for (const { namespace, on, more, marks, told } of left) {
+    test(`keeps the volume when ${on}`, async () => {
+      const ip = await running(namespace, deleted({ drainTimeoutSeconds: 600 }), none);
+      rig.answers.set(ip, relayStatus('', { draining: true, ...more }));
+      await remove(namespace);
+      await gone(namespace);
+      const { metadata } = await claimOf(namespace);
+      assert.equal(metadata.ownerReferences, undefined);
+      const names = [annotations.unsentMessages, annotations.deadMessages, annotations.quarantinedFiles];
+      assert.deepEqual(
+        names.map(name => metadata.annotations?.[name]),
+        marks,
+      );
+      assert.match(await rig.waitForEvent(namespace, 'DeleteLeftMail'), told);
+    });
+  }
+
+  test('lets the volume go that was kept for dead letters once another MailRelay has had them expire', async () => {
+    const namespace = 'expired';
+    const ip = await running(namespace, deleted(), none);
+    const queue = { ...none, dead: { messages: 3, bytes: 30 } };
+    rig.answers.set(ip, relayStatus('', { draining: true, queue }));
+    await remove(namespace);
+    await gone(namespace);
+    await removeChildren(namespace);
+    await rig.createRelay(namespace, deleted());
+    await rig.waitFor(deployments, ref(namespace));
+    await waitUntil(
+      'the claim says nothing more',
+      async () => unsentOn(await claimOf(namespace)) === undefined,
+    );
+    assert.equal((await claimOf(namespace)).metadata.annotations?.[annotations.deadMessages], undefined);
+    await rig.createPod(namespace, 'mail-b', relayStatus('', { draining: true }));
+    await counted(namespace, 0);
+    const { metadata } = await rig.relay(namespace);
+    await remove(namespace);
+    await gone(namespace);
+    const claim = await claimOf(namespace);
+    assert.deepEqual(
+      claim.metadata.ownerReferences?.map(({ uid }) => uid),
+      [metadata.uid],
     );
   });
 
@@ -167,7 +254,10 @@ describe('the deletion of a MailRelay whose volume is to go with it', () => {
     const claim = await claimOf(namespace);
     assert.equal(claim.metadata.ownerReferences, undefined);
     assert.equal(unsentOn(claim), '4');
-    assert.match(await rig.waitForEvent(namespace, 'DeleteLeftMail'), /4 unsent messages stay on mail-spool/);
+    assert.match(
+      await rig.waitForEvent(namespace, 'DeleteLeftMail'),
+      /^on mail-spool: 4 unsent messages, perhaps /,
+    );
     await rig.client.mergePatch(mailRelays, ref(namespace), { metadata: { finalizers: null } });
   });
 

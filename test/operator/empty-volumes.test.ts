@@ -82,7 +82,7 @@ describe('the volume of a replica that is gone', () => {
     assert.deepEqual(claim.metadata.ownerReferences ?? [], []);
     assert.equal(unsentOn(claim), 'unknown');
     const told = await rig.waitForEvent(namespace, 'DeleteLeftMail');
-    assert.match(told, new RegExp(`perhaps unsent messages stay on ${name}`));
+    assert.match(told, new RegExp(`on ${name}: perhaps unsent messages, dead letters or quarantined files`));
   };
   const goes = async (namespace: string, name: string): Promise<void> => {
     const claim = await claimOf(namespace, name);

@@ -283,6 +283,7 @@ export function relayStatus(fingerprint: string, more: Partial<RelayStatus> = {}
       { name: 'backup', state: 'standby', since, reason: '', message: '' },
     ],
     queue: { active: none, failed: none, held: none, dead: none },
+    quarantine: { files: 0 },
     disk: { freeBytes: 1e9, reserveBytes: 1e6, low: false },
     ...more,
   };

@@ -301,7 +301,7 @@ describe('the status of a MailRelay', () => {
     await rig.waitFor(statefulSets, ref, ({ spec }) => spec?.replicas === 1);
     await rig.client.delete(pods, { name: 'mail-1', namespace }, { gracePeriodSeconds: 0 });
     const { message } = await rig.waitForReason(namespace, 'SpoolHealthy', 'MailLeftBehind');
-    assert.match(message, /spool-mail-1 \(4\)/);
+    assert.match(message, /spool-mail-1 \(4 unsent messages\b/);
     await rig.patchRelay(namespace, { replicas: 2 });
     await waitUntil('nothing is left behind', async () => {
       const { status } = await rig.relay(namespace);

@@ -46,6 +46,38 @@ describe('the volumes of a MailRelay', () => {
     assert.equal(await unsentOn(namespace, 'spool-mail-0'), undefined);
   });
 
+  test('of a replica that had nothing to send say what else is on them, which is no trouble', async () => {
+    const namespace = await rig.namespace('over');
+    await rig.createRelay(namespace, { ...openProvider, replicas: 2, spool: perReplica });
+    const { metadata } = await rig.waitFor(statefulSets, ref(namespace));
+    for (const at of [0, 1]) await rig.createClaim(namespace, `spool-mail-${at}`);
+    await rig.createPod(namespace, 'mail-0', relayStatus(''));
+    const queue = { ...empty.queue, dead: { messages: 3, bytes: 30 } };
+    const status = relayStatus('', { draining: true, queue, quarantine: { files: 1 } });
+    await rig.createPod(namespace, 'mail-1', status);
+    await rig.patchRelay(namespace, { replicas: 1 });
+    await rig.waitFor(statefulSets, ref(namespace), ({ spec }) => spec?.replicas === 1);
+    await rig.client.delete(pods, { name: 'mail-1', namespace }, { gracePeriodSeconds: 0 });
+    assert.match(
+      await rig.waitForEvent(namespace, 'ScaleDownLeftMail'),
+      /^on spool-mail-1: 3 dead letters, 1 quarantined file; its pod has gone$/,
+    );
+    const { heldVolumes = [] } = (await rig.relay(namespace)).status ?? {};
+    assert.deepEqual(
+      heldVolumes.map(({ since: _, ...held }) => held),
+      [{ claim: 'spool-mail-1', messages: 0, deadMessages: 3, quarantinedFiles: 1 }],
+    );
+    const { message } = await rig.waitForReason(namespace, 'SpoolHealthy', 'Healthy');
+    assert.match(message, /spool-mail-1 \(3 dead letters, 1 quarantined file\); scale up again to get at it/);
+    const claim = await rig.client.get(persistentVolumeClaims, { name: 'spool-mail-1', namespace });
+    const texts = claim.metadata.annotations ?? {};
+    assert.equal(texts[annotations.unsentMessages], '0');
+    assert.equal(texts[annotations.deadMessages], '3');
+    assert.equal(texts[annotations.quarantinedFiles], '1');
+    assert.match(texts[annotations.unservedBy] ?? '', new RegExp(`^${metadata.uid}/[0-9]+$`));
+    assert.deepEqual(await rig.settled(await rig.audit.mark()), []);
+  });
+
   test('are shown as unknown when their pod was never heard from', async () => {
     const namespace = await rig.namespace('unheard');
     const spool = { ...perReplica, drainTimeoutSeconds: 1 };
@@ -63,21 +95,38 @@ describe('the volumes of a MailRelay', () => {
     assert.deepEqual([held?.claim, held?.messages], ['spool-mail-1', undefined]);
     assert.match(
       await rig.waitForEvent(namespace, 'ScaleDownLeftMail'),
-      /perhaps unsent messages stay on spool-mail-1/,
+      /^on spool-mail-1: perhaps unsent messages/,
     );
   });
 
   test('that an earlier relay of the name has left are shown with what is on them', async () => {
     const namespace = await rig.namespace('left');
-    await rig.createClaim(namespace, 'spool-mail-0', { [annotations.unsentMessages]: '7' });
-    await rig.createClaim(namespace, 'spool-mail-1', { [annotations.unsentMessages]: '0' });
+    const marks = (unsent: string, dead: string, quarantined: string) => ({
+      [annotations.unsentMessages]: unsent,
+      [annotations.deadMessages]: dead,
+      [annotations.quarantinedFiles]: quarantined,
+    });
+    await rig.createClaim(namespace, 'spool-mail-0', marks('7', '0', '0'));
+    await rig.createClaim(namespace, 'spool-mail-1', marks('0', '0', '0'));
     await rig.createClaim(namespace, 'spool-mail-2');
-    await rig.createClaim(namespace, 'mail-spool', { [annotations.unsentMessages]: '3' });
+    await rig.createClaim(namespace, 'spool-mail-3', marks('0', '1', '2'));
+    await rig.createClaim(namespace, 'spool-mail-4', { [annotations.unsentMessages]: '0' });
+    await rig.createClaim(namespace, 'mail-spool', marks('3', '0', '0'));
     await rig.createRelay(namespace, openProvider);
     const { message } = await rig.waitForReason(namespace, 'SpoolHealthy', 'MailLeftBehind');
-    assert.match(message, /spool-mail-0 \(7\), spool-mail-2 \(unknown\)/);
+    for (const said of [
+      'spool-mail-0 (7 unsent messages), spool-mail-2 (unknown)',
+      'spool-mail-3 (1 dead letter, 2 quarantined files)',
+      'spool-mail-4 (perhaps dead letters or quarantined files)',
+    ]) {
+      assert.ok(message.includes(said), message);
+    }
+    assert.doesNotMatch(message, /spool-mail-1/);
     assert.match(message, /mode PerReplica/);
-    assert.match(await rig.waitForEvent(namespace, 'MailFound'), /7 unsent messages are on spool-mail-0/);
+    assert.match(
+      await rig.waitForEvent(namespace, 'MailFound'),
+      /on spool-mail-0: 7 unsent messages; no pod serves it/,
+    );
     // Its own it takes up again.
     await becomes(namespace, 'mail-spool', undefined);
     const mark = await rig.audit.mark();

@@ -4,6 +4,7 @@ import { conditionReasons } from '../../../operator/api/conditions.ts';
 import { type Condition, findCondition } from '../../../operator/kube/conditions.ts';
 import { conditionsOf } from '../../../operator/reconcile/conditions.ts';
 import type { Observation } from '../../../operator/reconcile/observation.ts';
+import { emptyBoard } from '../../../operator/reconcile/on-board.ts';
 import { providerStatuses } from '../../../operator/reconcile/provider-status.ts';
 import { patienceOf, statusOf } from '../../../operator/reconcile/status.ts';
 import { threeProvidersSpec } from '../operator-api/relays.ts';
@@ -19,7 +20,12 @@ const both = ['mail-0', 'mail-1'].map(pod => ({ pod, status: podStatus(), askedA
 const silent = [{ pod: 'mail-a', error: 'cannot be asked at port 8025 (ECONNREFUSED): see its log' }];
 const work = { desired: 1, replicas: 1, ready: 1, updated: 1, observed: true };
 const draining = { replicas: 2, draining: ['mail-1'], awaited: ['mail-1'], leaving: [], unsent: 4 };
-const held = [{ claim: 'spool-mail-1', messages: 4, since: '2026-01-01T00:00:00Z' }];
+const since = '2026-01-01T00:00:00Z';
+const held = [{ claim: 'spool-mail-1', ...emptyBoard, messages: 4, since }];
+const over = [
+  { claim: 'spool-mail-1', ...emptyBoard, deadMessages: 3, quarantinedFiles: 1, since },
+  { claim: 'spool-mail-2', ...emptyBoard, deadMessages: 1, since },
+];
 const refusal = { lastConfigError: { errors: ['retry.attempts: 99 must be at most 10'] } };
 const disk = (freeBytes: number, low = false) => ({
   disk: { freeBytes, reserveBytes: 50 * 2 ** 20, totalBytes: 1000 * 2 ** 20, low },
@@ -204,12 +210,36 @@ const cases: readonly (readonly [name: string, seen: Observation, ...told: Told[
   [
     'mail is left behind and a volume is nearly full',
     observed({ volumes: { pending: [], held }, reports: report(undefined, disk(199 * 2 ** 20)) }),
-    ['SpoolHealthy MailLeftBehind', /spool-mail-1 \(4\); scale up again.*nearly full/],
+    [
+      'SpoolHealthy MailLeftBehind',
+      /spool-mail-1 \(4 unsent messages\); scale up again to send it.*nearly full/,
+    ],
   ],
   [
     'nobody knows what is on a volume',
     observed({ volumes: { pending: [], held: [{ claim: 'mail-spool', since: held[0]!.since }] } }),
     ['SpoolHealthy MailLeftBehind', /mail-spool \(unknown\); scale up again to send it, or delete/],
+  ],
+  [
+    'volumes hold only what nobody waits for',
+    observed({ volumes: { pending: [], held: over } }),
+    [
+      'SpoolHealthy Healthy',
+      /have room; .* spool-mail-1 \(3 dead letters, 1 quarantined file\), spool-mail-2 \(1 dead letter\); scale up again to get at it.*, or delete/,
+    ],
+  ],
+  [
+    'volumes hold what nobody waits for, and there is other trouble',
+    observed({ volumes: { pending: [], held: over }, reports: report(undefined, disk(199 * 2 ** 20)) }),
+    ['SpoolHealthy NearlyFull', /nearly full.*; .* spool-mail-1 \(3 dead letters/],
+  ],
+  [
+    'one volume holds unsent mail and another what nobody waits for',
+    observed({ volumes: { pending: [], held: [...held, over[1]!] } }),
+    [
+      'SpoolHealthy MailLeftBehind',
+      /spool-mail-1 \(4 unsent messages\), spool-mail-2 \(1 dead letter\); scale/,
+    ],
   ],
   [
     'a volume is deleted under its pod',

@@ -4,6 +4,7 @@ import { eventReasons } from '../../../operator/api/conditions.ts';
 import type { MailRelayStatus, ProviderState, ProviderStatus } from '../../../operator/api/schema-status.ts';
 import { eventsOf, refusedEvent } from '../../../operator/reconcile/events.ts';
 import type { Observation } from '../../../operator/reconcile/observation.ts';
+import type { OnBoard } from '../../../operator/reconcile/on-board.ts';
 import { threeProvidersSpec } from '../operator-api/relays.ts';
 import { fingerprint, observed } from './observations.ts';
 
@@ -34,10 +35,14 @@ const running = (loadedReplicas: number, config = fingerprint): MailRelayStatus 
 const scale = (draining: readonly string[]) => ({
   scale: { replicas: 2, draining, awaited: draining, leaving: [], unsent: 1 },
 });
-const left = { volumes: { pending: [], held: [{ claim: 'spool-mail-1', messages: 4, since }] } };
+const holding = (board: OnBoard) => ({
+  volumes: { pending: [], held: [{ claim: 'spool-mail-1', ...board, since }] },
+});
+const left = holding({ messages: 4, deadMessages: 0, quarantinedFiles: 0 });
+const over = holding({ messages: 0, deadMessages: 3, quarantinedFiles: 1 });
 const gone = {
   ...left,
-  scale: { ...scale([]).scale, leaving: [{ pod: 'mail-1', messages: 4 }] },
+  scale: { ...scale([]).scale, leaving: [{ pod: 'mail-1', board: { messages: 4 } }] },
 };
 const perReplica = { ...threeProvidersSpec, spool: { mode: 'PerReplica' } } as const;
 const passing = { ...threeProvidersSpec, spool: { retention: 'Delete' } } as const;
@@ -153,21 +158,33 @@ const cases: readonly Case[] = [
     'a replica went with mail',
     {},
     {},
-    [['ScaleDownLeftMail', /^4 unsent messages stay on spool-mail-1/]],
+    [
+      [
+        'ScaleDownLeftMail',
+        /^on spool-mail-1: 4 unsent messages; its pod has gone before it could send all$/,
+      ],
+    ],
     observed(gone, perReplica),
   ],
   [
     'nobody knows whether a replica went with mail',
     {},
     {},
-    [['ScaleDownLeftMail', /^perhaps unsent messages stay on spool-mail-1/]],
-    observed({ ...gone, volumes: { pending: [], held: [{ claim: 'spool-mail-1', since }] } }, perReplica),
+    [['ScaleDownLeftMail', /^on spool-mail-1: perhaps unsent messages, dead letters or quarantined files; /]],
+    observed({ ...gone, ...holding({}) }, perReplica),
+  ],
+  [
+    'a replica went that had nothing to send, and yet something on its volume',
+    {},
+    {},
+    [['ScaleDownLeftMail', /^on spool-mail-1: 3 dead letters, 1 quarantined file; its pod has gone$/]],
+    observed({ ...gone, ...over }, perReplica),
   ],
   [
     'a volume of an earlier one is found',
     {},
     {},
-    [['MailFound', /^4 unsent messages are on spool-mail-1, which no pod serves/]],
+    [['MailFound', /^on spool-mail-1: 4 unsent messages; no pod serves it$/]],
     observed(left),
   ],
   [
@@ -181,8 +198,20 @@ const cases: readonly Case[] = [
     'it went, and a volume with mail stays whatever spool.retention says',
     {},
     {},
-    [['DeleteLeftMail', /^4 unsent messages stay on spool-mail-1, which is kept for that/]],
+    [
+      [
+        'DeleteLeftMail',
+        /^on spool-mail-1: 4 unsent messages, so that it is kept; a MailRelay of this name /,
+      ],
+    ],
     observed({ ...left, deleting: true }, passing),
+  ],
+  [
+    'it went, and a volume with dead letters and quarantined files stays as well',
+    {},
+    {},
+    [['DeleteLeftMail', /^on spool-mail-1: 3 dead letters, 1 quarantined file, so that it is kept; /]],
+    observed({ ...over, deleting: true }, passing),
   ],
 ];
 

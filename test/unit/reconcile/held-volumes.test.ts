@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { annotations } from '../../../operator/api/names.ts';
 import type { MailRelayStatus } from '../../../operator/api/schema-status.ts';
 import { type ClaimsView, heldVolumes, remainingVolumes } from '../../../operator/reconcile/held-volumes.ts';
+import { emptyBoard, inWords, isUnknown } from '../../../operator/reconcile/on-board.ts';
 import type { Departure } from '../../../operator/reconcile/scale.ts';
 import type { PersistentVolumeClaim } from '../../../operator/resources/kinds.ts';
 import { minimalSpec, perReplicaSpec, relayOf } from '../operator-api/relays.ts';
@@ -12,6 +13,9 @@ const earlier = '2026-01-01T00:00:00Z';
 
 interface ClaimSketch {
   readonly unsent?: string;
+  /** Default: none, where something is said of unsent mail. */
+  readonly dead?: string | null;
+  readonly quarantined?: string | null;
   readonly by?: string;
   readonly since?: string;
   readonly creationTimestamp?: string;
@@ -20,10 +24,22 @@ interface ClaimSketch {
 
 function claim(
   name: string,
-  { unsent, by, since, creationTimestamp = made, phase = 'Bound' }: ClaimSketch = {},
+  {
+    unsent,
+    dead = '0',
+    quarantined = '0',
+    by,
+    since,
+    creationTimestamp = made,
+    phase = 'Bound',
+  }: ClaimSketch = {},
 ): PersistentVolumeClaim {
   const marks = {
-    ...(unsent !== undefined && { [annotations.unsentMessages]: unsent }),
+    ...(unsent !== undefined && {
+      [annotations.unsentMessages]: unsent,
+      ...(dead !== null && { [annotations.deadMessages]: dead }),
+      ...(quarantined !== null && { [annotations.quarantinedFiles]: quarantined }),
+    }),
     ...(by !== undefined && { [annotations.unservedBy]: by }),
     ...(since !== undefined && { [annotations.unservedSince]: since }),
   };
@@ -54,7 +70,7 @@ function view(
 }
 
 const told = (held: ReturnType<typeof heldVolumes>): string[] =>
-  held.map(({ claim: name, messages }) => `${name} ${messages ?? 'unknown'}`);
+  held.map(one => `${one.claim}: ${isUnknown(one) ? 'unknown' : inWords(one)}`);
 
 describe('a volume that no pod serves', () => {
   test('is shown since a time that the API server takes, whatever somebody wrote on its claim', () => {
@@ -72,36 +88,76 @@ describe('a volume that no pod serves', () => {
     [
       'is shown with what its claim says',
       view([claim('spool-mail-1', { unsent: '4' })], 1),
-      ['spool-mail-1 4'],
+      ['spool-mail-1: 4 unsent messages'],
     ],
     ['is not shown when it is known to be empty', view([claim('spool-mail-1', { unsent: '0' })], 1), []],
-    ['is unknown when nothing was said', view([claim('spool-mail-1')], 1), ['spool-mail-1 unknown']],
+    ['is unknown when nothing was said', view([claim('spool-mail-1')], 1), ['spool-mail-1: unknown']],
     [
       'is unknown when its claim speaks of a workload that is no more',
       view([claim('spool-mail-1', { unsent: '0', by: 'a/7' })], 1),
-      ['spool-mail-1 unknown'],
+      ['spool-mail-1: unknown'],
     ],
     [
       'is unknown when what its claim says is no number',
       view([claim('spool-mail-1', { unsent: '-3' })], 1),
-      ['spool-mail-1 unknown'],
+      ['spool-mail-1: perhaps unsent messages'],
+    ],
+    [
+      'is shown for dead letters alone',
+      view([claim('spool-mail-1', { unsent: '0', dead: '3' })], 1),
+      ['spool-mail-1: 3 dead letters'],
+    ],
+    [
+      'is shown for quarantined files alone',
+      view([claim('spool-mail-1', { unsent: '0', quarantined: '1' })], 1),
+      ['spool-mail-1: 1 quarantined file'],
+    ],
+    [
+      'may have what its claim says nothing of',
+      view([claim('spool-mail-1', { unsent: '0', dead: null, quarantined: null })], 1),
+      ['spool-mail-1: perhaps dead letters or quarantined files'],
+    ],
+    [
+      'may have what its pod did not know',
+      view([claim('spool-mail-1')], 1, {
+        leaving: [{ pod: 'mail-1', board: { messages: 0, deadMessages: 0 } }],
+      }),
+      ['spool-mail-1: perhaps quarantined files'],
+    ],
+    [
+      'is not shown when its pod has left nothing',
+      view([claim('spool-mail-1', { unsent: '4' })], 1, { leaving: [{ pod: 'mail-1', board: emptyBoard }] }),
+      [],
+    ],
+    [
+      'is shown with what the status says when its claim says nothing',
+      view([claim('spool-mail-1')], 1, {
+        status: {
+          heldVolumes: [
+            { claim: 'spool-mail-1', messages: 0, deadMessages: 2, quarantinedFiles: 1, since: earlier },
+          ],
+        },
+      }),
+      ['spool-mail-1: 2 dead letters, 1 quarantined file'],
     ],
     ['holds nothing before it is bound', view([claim('spool-mail-1', { phase: 'Pending' })], 1), []],
     [
       'is shown with what its pod has left, whatever was said before',
-      view([claim('spool-mail-1', { unsent: '0' })], 1, { leaving: [{ pod: 'mail-1', messages: 2 }] }),
-      ['spool-mail-1 2'],
+      view([claim('spool-mail-1', { unsent: '0' })], 1, {
+        leaving: [{ pod: 'mail-1', board: { ...emptyBoard, messages: 2 } }],
+      }),
+      ['spool-mail-1: 2 unsent messages'],
     ],
     [
       'is shown with all that the pods on it have left',
       view([claim('mail-spool')], 0, {
         mode: 'Shared',
         leaving: [
-          { pod: 'mail-a', messages: 2 },
-          { pod: 'mail-b', messages: undefined },
+          { pod: 'mail-a', board: { ...emptyBoard, messages: 2, quarantinedFiles: 1 } },
+          { pod: 'mail-b', board: {} },
         ],
       }),
-      ['mail-spool 2'],
+      ['mail-spool: 2 unsent messages, 1 quarantined file, perhaps dead letters'],
     ],
     [
       'of mode Shared holds nothing before there was a pod',
@@ -111,17 +167,17 @@ describe('a volume that no pod serves', () => {
     [
       'of mode Shared is unknown after there was a pod',
       view([claim('mail-spool')], 0, { mode: 'Shared', status: { queue: { active: 0 } } }),
-      ['mail-spool unknown'],
+      ['mail-spool: unknown'],
     ],
     [
       'of mode Shared is unknown when it is older than the MailRelay',
       view([claim('mail-spool', { creationTimestamp: earlier })], 0, { mode: 'Shared' }),
-      ['mail-spool unknown'],
+      ['mail-spool: unknown'],
     ],
     [
       'is shown when it is of the other mode',
       view([claim('spool-mail-0')], 1, { mode: 'Shared' }),
-      ['spool-mail-0 unknown'],
+      ['spool-mail-0: unknown'],
     ],
   ];
   for (const [title, seen, wanted] of shown) {
@@ -145,8 +201,16 @@ describe('a volume that no pod serves', () => {
       claim('spool-mail-1'),
       claim('spool-mail-2', { unsent: '0' }),
       claim('spool-mail-3', { phase: 'Pending' }),
+      claim('spool-mail-4', { unsent: '0', dead: '2' }),
+      claim('spool-mail-5', { unsent: '0', quarantined: '1' }),
+      claim('spool-mail-6', { unsent: '0', quarantined: null }),
     ];
-    const leaving = [{ pod: 'mail-0', messages: 0 }];
-    assert.deepEqual(told(remainingVolumes(view(claims, 0, { leaving }))), ['spool-mail-1 unknown']);
+    const leaving = [{ pod: 'mail-0', board: emptyBoard }];
+    assert.deepEqual(told(remainingVolumes(view(claims, 0, { leaving }))), [
+      'spool-mail-1: unknown',
+      'spool-mail-4: 2 dead letters',
+      'spool-mail-5: 1 quarantined file',
+      'spool-mail-6: perhaps quarantined files',
+    ]);
   });
 });

@@ -20,8 +20,8 @@ export function podStatus(
   const names = ['primary', 'backup', 'emergency'];
   const providers = states.map((state, at) => ({ name: names[at]!, state, since, reason: '', message: '' }));
   const queue = { active: none, failed: none, held: none, dead: none };
-  const disk = { freeBytes: 1e9, reserveBytes: 1e6, low: false };
-  return { version: '1', ready: true, draining: false, fingerprint, providers, queue, disk, ...more };
+  const rest = { quarantine: { files: 0 }, disk: { freeBytes: 1e9, reserveBytes: 1e6, low: false } };
+  return { version: '1', ready: true, draining: false, fingerprint, providers, queue, ...rest, ...more };
 }
 
 const available: Credentials = {

@@ -79,6 +79,18 @@ describe('a pod', () => {
     reports.stop();
   });
 
+  test('has news when what lies in quarantine has changed, or is told for the first time', async () => {
+    const { reports, askedIn, state } = rig();
+    reports.follow('apps/mail', [pod]);
+    await askedIn(0);
+    for (const [at, files] of [0, 2, 1].entries()) {
+      state.status = { ...answer, quarantine: { files } };
+      await askedIn(20_000);
+      assert.equal(state.news, at + 2);
+    }
+    reports.stop();
+  });
+
   test('that does not answer is asked less often, and its last answer stays', async () => {
     const { reports, askedIn, state } = rig();
     reports.follow('apps/mail', [pod]);

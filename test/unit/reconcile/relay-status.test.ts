@@ -4,7 +4,11 @@ import type { AddressInfo } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
 import { statusSchema } from '../../../operator/api/schema-status.ts';
 import { plainWords } from '../../../operator/reconcile/plain-words.ts';
-import { fetchRelayStatus, parseRelayStatus } from '../../../operator/reconcile/relay-status.ts';
+import {
+  fetchRelayStatus,
+  parseRelayStatus,
+  UnknownStatusError,
+} from '../../../operator/reconcile/relay-status.ts';
 import { statusOf } from '../../../operator/reconcile/status.ts';
 import { observed, podStatus } from './observations.ts';
 
@@ -118,6 +122,14 @@ describe('the status of a pod', () => {
   test('of a relay that does not tell the size of its volume is as good as any', () => {
     const { totalBytes: _, ...disk } = { totalBytes: 0, ...good.disk };
     assert.deepEqual(parseRelayStatus(JSON.stringify({ ...good, disk })).disk, disk);
+  });
+
+  test('says what is in quarantine, or nothing of it: as an older relay', () => {
+    const said = (more: object) => parseRelayStatus(JSON.stringify({ ...good, ...more })).quarantine;
+    assert.deepEqual(said({ quarantine: { files: 2 } }), { files: 2 });
+    assert.equal(said({ quarantine: undefined }), undefined);
+    assert.throws(() => said({ quarantine: { files: -1 } }), UnknownStatusError);
+    assert.throws(() => said({ quarantine: 0 }), UnknownStatusError);
   });
 
   test('never makes a status that the API server would refuse or change', () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { emptyBoard, isUnknown, type OnBoard } from '../../../operator/reconcile/on-board.ts';
 import type { PodReport } from '../../../operator/reconcile/pod-reports.ts';
 import type { RelayStatus } from '../../../operator/reconcile/relay-status.ts';
 import { planLoss, planScale, type ScaleInput, type ScalePlan } from '../../../operator/reconcile/scale.ts';
@@ -7,6 +8,8 @@ import { shutdownSeconds } from '../../../operator/resources/config-json.ts';
 
 const none = { messages: 0, bytes: 0 };
 const some = { messages: 3, bytes: 30 };
+/** What a pod leaves that is known to be empty, but for `more`. */
+const board = (more: OnBoard = {}): OnBoard => ({ ...emptyBoard, ...more });
 const graceMs = shutdownSeconds.graceSeconds * 1000;
 
 function status(more: Partial<RelayStatus> = {}): RelayStatus {
@@ -16,6 +19,7 @@ function status(more: Partial<RelayStatus> = {}): RelayStatus {
     draining: true,
     providers: [],
     queue: { active: none, failed: none, held: none, dead: none },
+    quarantine: { files: 0 },
     disk: { freeBytes: 1e9, reserveBytes: 1e6, low: false },
     ...more,
   };
@@ -52,7 +56,7 @@ describe('a pod that drains', () => {
       replicas: 0,
       draining: ['mail-a'],
       awaited: ['mail-a'],
-      leaving: [{ pod: 'mail-a', messages: 0 }],
+      leaving: [{ pod: 'mail-a', board: board() }],
       unsent: 0,
     });
   });
@@ -90,7 +94,7 @@ describe('a pod that drains', () => {
       reports: [report('mail-a', { status: status({ queue }), error: 'refused' })],
     });
     assert.equal(plan.replicas, 0);
-    assert.deepEqual(plan.leaving, [{ pod: 'mail-a', messages: 6 }]);
+    assert.deepEqual(plan.leaving, [{ pod: 'mail-a', board: { messages: 6 } }]);
   });
 
   const unknown: Record<string, Partial<ScaleInput>> = {
@@ -105,7 +109,7 @@ describe('a pod that drains', () => {
       const drainingSince = new Map(['', 'mail-a'].map(pod => [pod, 1000]));
       const plan = planScale({ ...shared, drainingSince, now: 601_000, ...more });
       assert.equal(plan.replicas, 0);
-      assert.ok(plan.leaving.length > 0 && plan.leaving.every(({ messages }) => messages === undefined));
+      assert.ok(plan.leaving.length > 0 && plan.leaving.every(({ board: left }) => isUnknown(left)));
     });
   }
 
@@ -122,8 +126,8 @@ describe('a pod that drains', () => {
     const plan = planLoss({ ...shared, ending: ['mail-b'], reports, drainingSince: new Map() });
     assert.equal(plan.replicas, 0);
     assert.deepEqual(plan.leaving, [
-      { pod: 'mail-a', messages: 3 },
-      { pod: 'mail-b', messages: undefined },
+      { pod: 'mail-a', board: { messages: 3 } },
+      { pod: 'mail-b', board: {} },
     ]);
   });
 
@@ -131,7 +135,47 @@ describe('a pod that drains', () => {
     const queue = { ...status().queue, held: some };
     const plan = planScale({ ...shared, reports: [report('mail-a', { status: status({ queue }) })] });
     assert.equal(plan.replicas, 0);
-    assert.deepEqual(plan.leaving, [{ pod: 'mail-a', messages: 3 }]);
+    assert.deepEqual(plan.leaving, [{ pod: 'mail-a', board: board({ messages: 3 }) }]);
+  });
+
+  const left: readonly [string, Partial<RelayStatus>, OnBoard][] = [
+    ['dead letters', { queue: { ...status().queue, dead: some } }, board({ deadMessages: 3 })],
+    ['files in quarantine', { quarantine: { files: 2 } }, board({ quarantinedFiles: 2 })],
+    [
+      'all of these',
+      { queue: { active: none, failed: none, held: some, dead: some }, quarantine: { files: 1 } },
+      { messages: 3, deadMessages: 3, quarantinedFiles: 1 },
+    ],
+  ];
+  for (const [what, more, wanted] of left) {
+    test(`does not wait with ${what}, and says that it leaves them`, () => {
+      const reports = [report('mail-a', { status: status(more) })];
+      for (const input of [shared, { ...shared, ordinal: true, podName: () => 'mail-a' }]) {
+        const plan = planScale({ ...input, reports });
+        assert.equal(plan.replicas, 0);
+        assert.deepEqual(plan.leaving, [{ pod: 'mail-a', board: wanted }]);
+      }
+    });
+  }
+
+  test('leaves perhaps something in quarantine when it is of a version that does not say', () => {
+    const { quarantine: _unsaid, ...old } = status();
+    const plan = planScale({ ...shared, reports: [report('mail-a', { status: old })] });
+    assert.equal(plan.replicas, 0);
+    assert.deepEqual(plan.leaving, [{ pod: 'mail-a', board: { messages: 0, deadMessages: 0 } }]);
+  });
+
+  test('leaves at least what it counted while mail could still come in', () => {
+    const counted = status({ queue: { ...status().queue, dead: some }, draining: false });
+    const plan = planLoss({ ...shared, reports: [report('mail-a', { status: counted })] });
+    assert.deepEqual(plan.leaving, [{ pod: 'mail-a', board: { deadMessages: 3 } }]);
+  });
+
+  test('that shares its volume leaves at least what it counted: slots of pods that are gone are in no count', () => {
+    const queue = { ...status().queue, dead: some };
+    const reports = [report('mail-a', { status: status({ queue }) })];
+    const plan = planScale({ ...shared, adopted: true, reports });
+    assert.deepEqual(plan.leaving, [{ pod: 'mail-a', board: { deadMessages: 3 } }]);
   });
 });
 
@@ -161,7 +205,7 @@ describe('a volume between two pods', () => {
     const turns = { ...shared, reports: [{ pod: 'mail-a', error: 'refused' }], drainingSince };
     assert.ok(isHeldUp(planScale({ ...turns, now: 600_999 })));
     const plan = planScale({ ...turns, now: 601_000 });
-    assert.deepEqual([plan.replicas, plan.leaving], [0, [{ pod: 'mail-a', messages: undefined }]]);
+    assert.deepEqual([plan.replicas, plan.leaving], [0, [{ pod: 'mail-a', board: {} }]]);
     const ordinal = { ...turns, ordinal: true, podName: () => 'mail-a' };
     assert.ok(isHeldUp(planScale({ ...ordinal, now: 601_000 })), 'each replica has a volume of its own');
   });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { annotations } from '../../../operator/api/names.ts';
+import { emptyBoard } from '../../../operator/reconcile/on-board.ts';
 import { markOf, markTexts, type WorkloadVersion } from '../../../operator/reconcile/volume-marks.ts';
 import type { PersistentVolumeClaim } from '../../../operator/resources/kinds.ts';
 import { minimalSpec, perReplicaSpec, relayOf } from '../operator-api/relays.ts';
@@ -10,7 +11,8 @@ const perReplica = relayOf(perReplicaSpec);
 const shared = relayOf(minimalSpec);
 
 function claim(name: string, unsent: string, by?: string): PersistentVolumeClaim {
-  const texts = { [annotations.unsentMessages]: unsent, [annotations.unservedSince]: since };
+  const none = { [annotations.deadMessages]: '0', [annotations.quarantinedFiles]: '0' };
+  const texts = { ...none, [annotations.unsentMessages]: unsent, [annotations.unservedSince]: since };
   const said = by === undefined ? {} : { [annotations.unservedBy]: by };
   return { metadata: { name, annotations: { ...texts, ...said } } };
 }
@@ -21,7 +23,7 @@ const workload = (generation: number, replicas: number, uid = 'a'): WorkloadVers
   replicas,
 });
 
-describe('the number on the claim of a replica that is gone', () => {
+describe('the numbers on the claim of a replica that is gone', () => {
   /** Of spool-mail-1: what its claim names, what the workload is now, and whether the number is believed. */
   const cases: readonly [string, string | undefined, WorkloadVersion | undefined, boolean][] = [
     ['is believed while nobody has changed the workload', 'a/7', workload(7, 1), true],
@@ -46,7 +48,7 @@ describe('the number on the claim of a replica that is gone', () => {
   for (const [title, by, now, believed] of cases) {
     test(title, () => {
       assert.deepEqual(markOf(claim('spool-mail-1', '0', by), perReplica, now), {
-        messages: believed ? 0 : undefined,
+        board: believed ? emptyBoard : {},
         since,
       });
     });
@@ -54,21 +56,37 @@ describe('the number on the claim of a replica that is gone', () => {
 
   test('is doubted on a shared volume as soon as there is any replica again', () => {
     const seen = (replicas: number) => markOf(claim('mail-spool', '0', 'a/7'), shared, workload(8, replicas));
-    assert.equal(seen(0)?.messages, 0);
-    assert.equal(seen(1)?.messages, undefined);
+    assert.deepEqual(seen(0)?.board, emptyBoard);
+    assert.deepEqual(seen(1)?.board, {});
   });
 
   test('is read as it was written', () => {
-    for (const messages of [0, 4, undefined]) {
+    const counts = [0, 4, undefined];
+    const boards = counts.flatMap(messages =>
+      counts.flatMap(deadMessages =>
+        counts.map(quarantinedFiles => ({ messages, deadMessages, quarantinedFiles })),
+      ),
+    );
+    for (const board of boards) {
       for (const released of [true, false]) {
-        const texts = markTexts({ messages, since }, workload(7, 1), released) as Record<string, string>;
+        const texts = markTexts({ board, since }, workload(7, 1), released) as Record<string, string>;
         const written = { metadata: { name: 'spool-mail-1', annotations: texts } };
-        assert.deepEqual(markOf(written, perReplica, workload(8, 1)), { messages, since });
+        const known = Object.entries(board).filter(([, count]) => count !== undefined);
+        assert.deepEqual(markOf(written, perReplica, workload(8, 1)), {
+          board: Object.fromEntries(known),
+          since,
+        });
       }
     }
   });
 
+  test('says nothing of dead letters and quarantine where only unsent mail was counted', () => {
+    const texts = { [annotations.unsentMessages]: '0', [annotations.unservedBy]: 'a/7' };
+    const before = { metadata: { name: 'spool-mail-1', annotations: texts } };
+    assert.deepEqual(markOf(before, perReplica, workload(7, 1)), { board: { messages: 0 } });
+  });
+
   test('names no workload when nobody knows it', () => {
-    assert.equal(markTexts({ messages: undefined, since }, workload(7, 1))[annotations.unservedBy], null);
+    assert.equal(markTexts({ board: {}, since }, workload(7, 1))[annotations.unservedBy], null);
   });
 });
