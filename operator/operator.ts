@@ -30,6 +30,7 @@ import { fetchRelayStatus, type RelayStatus } from './reconcile/relay-status.ts'
 import { SecretFactsCache } from './reconcile/secret-facts.ts';
 import { serviceMonitors } from './resources/kinds.ts';
 import { connectTriggers, resync } from './triggers.ts';
+import { whileLeading } from './while-leading.ts';
 
 const DRAIN_MS = 20_000;
 /** Of the lease alone: a renewal must not wait behind writes that hang, and the next not behind one that does. */
@@ -49,6 +50,8 @@ export class Operator {
   readonly #election: LeaderElection | undefined;
   #probes: Probes | undefined;
   #synced = false;
+  /** It works, and nobody has said that it is to end: also while the lease has run out and may still be renewed. */
+  #leads = false;
   #endTriggers: () => void = () => undefined;
   #endResync: () => void = () => undefined;
   #stopped: Promise<void> | undefined;
@@ -76,8 +79,7 @@ export class Operator {
     });
     this.#reconciler = this.#makeReconciler(client, mayWrite);
     this.#queue = createWorkQueue({
-      // Who does not lead lets go of what is left; leading again begins with every key.
-      handler: async key => (mayWrite() ? this.#reconciler.reconcile(key) : undefined),
+      handler: whileLeading(key => this.#reconciler.reconcile(key), { mayWrite, leads: () => this.#leads }),
       workers: options.workers,
       hooks: metrics.queueHooks('mailrelay', {
         onError: (relay, error, failures, retryInMs) =>
@@ -128,6 +130,7 @@ export class Operator {
   }
 
   #work(): void {
+    this.#leads = true;
     this.#reports.start();
     this.#endTriggers = connectTriggers(this.#caches, this.#queue);
     this.#endResync = resync(this.#caches, this.#queue, systemClock);
@@ -136,6 +139,7 @@ export class Operator {
 
   /** Takes in nothing new and asks no pods; nobody's time to drain runs. */
   #rest(): void {
+    this.#leads = false;
     this.#endResync();
     this.#endTriggers();
     this.#endTriggers = () => undefined;

@@ -6,6 +6,7 @@
 import type { MailRelay } from '../api/mail-relay.ts';
 import { annotations, fieldManager } from '../api/names.ts';
 import { isNotFound } from '../kube/api-error.ts';
+import { NotLeaderError } from '../kube/apply.ts';
 import { keyOf } from '../kube/object.ts';
 import type { KubeClient } from '../kube/resource.ts';
 import { childNames } from '../resources/names.ts';
@@ -83,7 +84,7 @@ export async function nudge(
     Object.entries(values).some(([name, value]) => metadata.annotations?.[name] !== value),
   );
   for (const { metadata } of behind) {
-    if (!deps.mayWrite()) return;
+    if (!deps.mayWrite()) throw new NotLeaderError();
     try {
       const patched = await deps.client.mergePatch(
         pods,

@@ -7,6 +7,7 @@ import type { MailRelay } from '../api/mail-relay.ts';
 import { fieldManager } from '../api/names.ts';
 import type { HeldVolume } from '../api/schema-status.ts';
 import { ApiError } from '../kube/api-error.ts';
+import { NotLeaderError } from '../kube/apply.ts';
 import { type KubeObject, keyOf } from '../kube/object.ts';
 import { parseQuantity } from '../kube/quantity.ts';
 import type { KubeClient } from '../kube/resource.ts';
@@ -76,7 +77,8 @@ export async function growReplicaClaims(relay: MailRelay, deps: VolumesDeps): Pr
   if (relay.spec.spool.mode !== 'PerReplica') return undefined;
   const storage = String(relay.spec.spool.size);
   for (const claim of claimsOf(relay, deps.caches)) {
-    if (!isLarger(storage, requested(claim)) || !deps.mayWrite()) continue;
+    if (!isLarger(storage, requested(claim))) continue;
+    if (!deps.mayWrite()) throw new NotLeaderError();
     const refused = await grow(claim, storage, deps);
     if (refused !== undefined) return refused;
   }
