@@ -5,6 +5,7 @@
  */
 import type { MailRelay } from '../api/mail-relay.ts';
 import type { MailRelaySpec } from '../api/schema.ts';
+import { countedWithin, type periods } from './counted.ts';
 import { childNames } from './names.ts';
 
 /** critical: mail is being lost or refused, or soon will be. warning: look today. info: somebody should know. */
@@ -26,6 +27,8 @@ export interface AlertSubject {
   readonly where: string;
   /** A metric of its pods, with further matchers. */
   readonly select: (metric: string, ...matchers: readonly string[]) => string;
+  /** When the process of each of its pods began. */
+  readonly started: string;
   /** Is true while no pod of it can be reached; absent when it is to have none. */
   readonly unreachable?: string;
   /** Is true of a pod of it that cannot be reached. */
@@ -39,6 +42,7 @@ export function alerts(relay: MailRelay): readonly Alert[] {
   return alertsAbout({
     where: `${relay.namespace}/${relay.name}`,
     select,
+    started: `process_start_time_seconds{${ownLabels(relay).join(',')}}`,
     ...(relay.spec.replicas > 0 && { unreachable: `absent(${select('build_info')})` }),
     podUnreachable: `up{${ownLabels(relay).join(',')}} == 0`,
     resend: relay.spec.resend,
@@ -55,6 +59,7 @@ export function alertsOfAll(resend: AlertSubject['resend']): readonly Alert[] {
     where: '{{ $labels.namespace }}/{{ $labels.service }}',
     select: (metric, ...matchers) =>
       `mailrelay_${metric}${matchers.length > 0 ? `{${matchers.join(',')}}` : ''}`,
+    started: 'process_start_time_seconds',
     unreachable: relayVanished,
     podUnreachable: 'up == 0 and on (job, namespace, service) present_over_time(mailrelay_build_info[1h])',
     resend,
@@ -73,6 +78,16 @@ function ownLabels(relay: MailRelay): readonly string[] {
 function ownMetrics(relay: MailRelay): AlertSubject['select'] {
   const own = ownLabels(relay);
   return (metric, ...matchers) => `mailrelay_${metric}{${[...own, ...matchers].join(',')}}`;
+}
+
+/** What the pods have counted within the time, summed by these labels. */
+function counted(
+  { select, started }: AlertSubject,
+  [metric, ...matchers]: readonly [metric: string, ...matchers: string[]],
+  period: keyof typeof periods,
+  by: string,
+): string {
+  return `sum by (${by}) (${countedWithin(select(metric, ...matchers), period, started)})`;
 }
 
 /** Whether applications can hand mail over. */
@@ -131,7 +146,9 @@ function accepting({ where, select, unreachable, podUnreachable }: AlertSubject)
 }
 
 /** Whether mail can get out. */
-function providers({ where, select }: AlertSubject): Alert[] {
+function providers(subject: AlertSubject): Alert[] {
+  const { where, select } = subject;
+  const perHour = (metric: string): string => counted(subject, [metric], '1h', 'namespace, service');
   return [
     {
       name: 'MailRelayAllProvidersFailing',
@@ -167,7 +184,7 @@ function providers({ where, select }: AlertSubject): Alert[] {
     },
     {
       name: 'MailRelayAmbiguousDeliveries',
-      expression: `sum by (namespace, service) (increase(${select('ambiguous_total')}[1h])) > 5 and sum by (namespace, service) (increase(${select('ambiguous_total')}[1h])) > 0.01 * sum by (namespace, service) (increase(${select('provider_messages_delivered_total')}[1h]))`,
+      expression: `${perHour('ambiguous_total')} > 5 and ${perHour('ambiguous_total')} > 0.01 * ${perHour('provider_messages_delivered_total')}`,
       hold: '5m',
       severity: 'warning',
       summary: `Deliveries of ${where} often end without an answer.`,
@@ -177,7 +194,8 @@ function providers({ where, select }: AlertSubject): Alert[] {
 }
 
 /** Whether mail waits too long. */
-function queue({ where, select, resend }: AlertSubject): Alert[] {
+function queue(subject: AlertSubject): Alert[] {
+  const { where, select, resend } = subject;
   const { expireAfterSeconds, maxDelaySeconds } = resend;
   const expiring = Math.round(expireAfterSeconds * 0.8);
   // Old means: it has missed several resends although they happen as often as they should.
@@ -202,7 +220,7 @@ function queue({ where, select, resend }: AlertSubject): Alert[] {
     },
     {
       name: 'MailRelayMailExpired',
-      expression: `sum by (namespace, service) (increase(${select('expired_total')}[1h])) > 0`,
+      expression: `${counted(subject, ['expired_total'], '1h', 'namespace, service')} > 0`,
       hold: '0m',
       severity: 'warning',
       summary: `Mail in ${where} was given up.`,
@@ -220,11 +238,14 @@ function queue({ where, select, resend }: AlertSubject): Alert[] {
 }
 
 /** Whether the relay does as it is told. */
-function operation({ where, select }: AlertSubject): Alert[] {
+function operation(subject: AlertSubject): Alert[] {
+  const { where } = subject;
+  const refused = ['config_reloads_total', 'result="failure"'] as const;
+  const byPod = 'namespace, service, pod';
   return [
     {
       name: 'MailRelayConfigurationRefused',
-      expression: `sum by (namespace, service, pod) (increase(${select('config_reloads_total', 'result="failure"')}[10m])) > 0`,
+      expression: `${counted(subject, refused, '10m', byPod)} > 0`,
       hold: '0m',
       severity: 'warning',
       summary: `{{ $labels.pod }} refused its configuration.`,
@@ -232,7 +253,7 @@ function operation({ where, select }: AlertSubject): Alert[] {
     },
     {
       name: 'MailRelayQuarantine',
-      expression: `sum by (namespace, service, pod) (increase(${select('spool_quarantined_total')}[1h])) > 0`,
+      expression: `${counted(subject, ['spool_quarantined_total'], '1h', byPod)} > 0`,
       hold: '0m',
       severity: 'warning',
       summary: `{{ $labels.pod }} found files that it does not know.`,

@@ -26,6 +26,8 @@ const scrape = { job: 'mail-pods', instance: '10.0.0.1:8025', container: 'relay'
 /** A metric of the pod mail-0 as the ServiceMonitor's scrape labels it. */
 const of = (metric: string, more: Readonly<Record<string, string>> = {}): string =>
   labelled(`mailrelay_${metric}`, { ...pod, ...scrape, ...more });
+/** When its process began; time is counted from 0. */
+const started = labelled('process_start_time_seconds', { ...pod, ...scrape });
 const second = { pod: 'mail-1', instance: '10.0.0.2:8025' };
 /** What the operator of another controller-runtime program must not set off. */
 const operator = {
@@ -224,6 +226,27 @@ const providers: readonly AlertCase[] = [
   },
   {
     alert: 'MailRelayAmbiguousDeliveries',
+    when: 'a pod that was killed under load counted what was in doubt at its next start',
+    series: {
+      [of('ambiguous_total')]: '_x5 30x60',
+      [of('provider_messages_delivered_total', primary)]: '_x5 100x60',
+      [started]: '_x5 290x60',
+    },
+    at: 15,
+    fires: relay,
+  },
+  {
+    alert: 'MailRelayAmbiguousDeliveries',
+    when: 'that pod had delivered thousands before it was read for the first time',
+    series: {
+      [of('ambiguous_total')]: '_x5 30x60',
+      [of('provider_messages_delivered_total', primary)]: '_x5 9000x60',
+      [started]: '_x5 290x60',
+    },
+    at: 15,
+  },
+  {
+    alert: 'MailRelayAmbiguousDeliveries',
     when: 'one in a thousand is not',
     series: {
       [of('ambiguous_total')]: '0+1x90',
@@ -283,6 +306,19 @@ const queue: readonly AlertCase[] = [
     at: 130,
   },
   {
+    alert: 'MailRelayMailExpired',
+    when: 'a pod that just started gave up what had grown old meanwhile',
+    series: { [of('expired_total')]: '_x5 7x90', [started]: '_x5 290x90' },
+    at: 60,
+    fires: relay,
+  },
+  {
+    alert: 'MailRelayMailExpired',
+    when: 'it did so an hour ago and more',
+    series: { [of('expired_total')]: '_x5 7x90', [started]: '_x5 290x90' },
+    at: 67,
+  },
+  {
     alert: 'MailRelayMailHeld',
     when: 'forwarding has been off for an hour, and mail waits',
     series: { [of('queue_messages', { state: 'held' })]: '3x90', [of('forwarding')]: '0x90' },
@@ -307,6 +343,25 @@ const operation: readonly AlertCase[] = [
   },
   {
     alert: 'MailRelayConfigurationRefused',
+    when: 'a pod did so before it was read for the first time',
+    series: {
+      [of('config_reloads_total', { result: 'failure' })]: '_x5 1x30',
+      [started]: '_x5 290x30',
+    },
+    at: 12,
+    fires: pod,
+  },
+  {
+    alert: 'MailRelayConfigurationRefused',
+    when: 'that was a quarter of an hour ago',
+    series: {
+      [of('config_reloads_total', { result: 'failure' })]: '_x5 1x30',
+      [started]: '_x5 290x30',
+    },
+    at: 20,
+  },
+  {
+    alert: 'MailRelayConfigurationRefused',
     when: 'configurations were taken over',
     series: {
       [of('config_reloads_total', { result: 'failure' })]: '0x9',
@@ -326,6 +381,54 @@ const operation: readonly AlertCase[] = [
     when: 'all is well',
     series: { [of('spool_quarantined_total')]: '0x9' },
     at: 5,
+  },
+  {
+    alert: 'MailRelayQuarantine',
+    when: 'a new pod found two at its start, before it was read for the first time',
+    series: { [of('spool_quarantined_total')]: '_x5 2x90', [started]: '_x5 290x90' },
+    at: 6,
+    fires: pod,
+  },
+  {
+    alert: 'MailRelayQuarantine',
+    when: 'that pod has been gone for half an hour',
+    series: { [of('spool_quarantined_total')]: '_x5 2x9 stale', [started]: '_x5 290x9 stale' },
+    at: 45,
+    fires: pod,
+  },
+  {
+    alert: 'MailRelayQuarantine',
+    when: 'its container was started anew since and found none',
+    series: { [of('spool_quarantined_total')]: '_x5 2x9 0x90', [started]: '_x5 290x9 890x90' },
+    at: 60,
+    fires: pod,
+  },
+  {
+    alert: 'MailRelayQuarantine',
+    when: 'the pod found them at its start more than an hour ago',
+    series: { [of('spool_quarantined_total')]: '_x5 2x90', [started]: '_x5 290x90' },
+    at: 67,
+  },
+  {
+    alert: 'MailRelayQuarantine',
+    when: 'an old pod that found some long ago could not be read for some minutes an hour ago',
+    series: {
+      [of('spool_quarantined_total')]: '5x20 stale _x5 5x100',
+      [started]: '-9000x20 stale _x5 -9000x100',
+    },
+    at: 83,
+  },
+  {
+    alert: 'MailRelayQuarantine',
+    when: 'the container of such a pod has just been started anew',
+    series: { [of('spool_quarantined_total')]: '5x90 0x20', [started]: '-9000x90 5440x20' },
+    at: 95,
+  },
+  {
+    alert: 'MailRelayQuarantine',
+    when: 'Prometheus has lost what it knew and reads an old pod that found some long ago',
+    series: { [of('spool_quarantined_total')]: '_x5 5x30', [started]: '_x5 -9000x30' },
+    at: 10,
   },
 ];
 

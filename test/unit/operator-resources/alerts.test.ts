@@ -4,14 +4,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { Registry } from 'prom-client';
 import { stringify } from 'yaml';
 import type { MailRelaySpecInput } from '../../../operator/api/schema.ts';
 import { alerts } from '../../../operator/resources/alerts.ts';
 import { prometheusRule } from '../../../operator/resources/prometheus-rule.ts';
 import { podService } from '../../../operator/resources/service.ts';
 import { serviceMonitor } from '../../../operator/resources/service-monitor.ts';
-import { defineMetrics } from '../../../relay/telemetry/metric-definitions.ts';
+import { relayMetrics } from '../../chart/exposed.ts';
 import { everythingSpec, minimalSpec, relayOf } from '../operator-api/relays.ts';
 import { contextOf } from './contexts.ts';
 
@@ -31,8 +30,7 @@ function check(...args: readonly string[]): string {
 
 describe('alerts', () => {
   test('use metrics and labels that the relay has', () => {
-    const registry = new Registry();
-    defineMetrics(registry);
+    const { registry } = relayMetrics({});
     const known = new Set(registry.getMetricsAsArray().map(({ name }) => name));
     for (const { name, expression } of alerts(relay)) {
       const used = [...expression.matchAll(/(\w+)\{/g)].map(([, metric = '']) => metric);
