@@ -10,7 +10,9 @@ export const monitoringSchema = z
   .strictObject({
     serviceMonitor: z
       .strictObject({
-        enabled: flag('Create a ServiceMonitor where that kind exists.').default(true),
+        enabled: flag(
+          'Create a ServiceMonitor where that kind exists. False says that nothing reads the metrics: no alert tells of pods that cannot be reached.',
+        ).default(true),
         labels: labelMap(ruleLabels).optional(),
         intervalSeconds: whole(5, 3600, 'How often Prometheus reads the metrics.').default(30),
       })

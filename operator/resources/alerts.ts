@@ -29,22 +29,24 @@ export interface AlertSubject {
   readonly select: (metric: string, ...matchers: readonly string[]) => string;
   /** When the process of each of its pods began. */
   readonly started: string;
-  /** Is true while no pod of it can be reached; absent when it is to have none. */
+  /** Is true while no pod of it can be reached; absent when it is to have none, or none that Prometheus reads. */
   readonly unreachable?: string;
-  /** Is true of a pod of it that cannot be reached. */
-  readonly podUnreachable: string;
+  /** Is true of a pod of it that cannot be reached; absent when Prometheus reads none. */
+  readonly podUnreachable?: string;
   readonly resend: Pick<MailRelaySpec['resend'], 'expireAfterSeconds' | 'maxDelaySeconds'>;
 }
 
 /** The alerts of one relay, in the order in which a person should look at them. */
 export function alerts(relay: MailRelay): readonly Alert[] {
   const select = ownMetrics(relay);
+  // What nothing reads cannot be told from what cannot be reached.
+  const isRead = relay.spec.monitoring.serviceMonitor.enabled;
   return alertsAbout({
     where: `${relay.namespace}/${relay.name}`,
     select,
     started: `process_start_time_seconds{${ownLabels(relay).join(',')}}`,
-    ...(relay.spec.replicas > 0 && { unreachable: `absent(${select('build_info')})` }),
-    podUnreachable: `up{${ownLabels(relay).join(',')}} == 0`,
+    ...(isRead && relay.spec.replicas > 0 && { unreachable: `absent(${select('build_info')})` }),
+    ...(isRead && { podUnreachable: `up{${ownLabels(relay).join(',')}} == 0` }),
     resend: relay.spec.resend,
   });
 }
@@ -67,7 +69,13 @@ export function alertsOfAll(resend: AlertSubject['resend']): readonly Alert[] {
 }
 
 function alertsAbout(subject: AlertSubject): readonly Alert[] {
-  return [...accepting(subject), ...providers(subject), ...queue(subject), ...operation(subject)];
+  return [
+    ...reachable(subject),
+    ...accepting(subject),
+    ...providers(subject),
+    ...queue(subject),
+    ...operation(subject),
+  ];
 }
 
 /** The headless Service is what the ServiceMonitor scrapes, and so the label that all series of this relay have. */
@@ -90,8 +98,8 @@ function counted(
   return `sum by (${by}) (${countedWithin(select(metric, ...matchers), period, started)})`;
 }
 
-/** Whether applications can hand mail over. */
-function accepting({ where, select, unreachable, podUnreachable }: AlertSubject): Alert[] {
+/** Whether its pods can be reached at all. */
+function reachable({ where, unreachable, podUnreachable }: AlertSubject): Alert[] {
   const down = (expression: string): Alert => ({
     name: 'MailRelayDown',
     expression,
@@ -100,16 +108,23 @@ function accepting({ where, select, unreachable, podUnreachable }: AlertSubject)
     summary: `No pod of mail relay ${where} can be reached.`,
     description: `Prometheus has had no metrics of ${where} for 5 minutes: no pod runs, or none can be reached. Applications cannot hand over mail; what was accepted is safe on the volume.`,
   });
+  const podDown = (expression: string): Alert => ({
+    name: 'MailRelayPodUnreachable',
+    expression,
+    hold: '10m',
+    severity: 'warning',
+    summary: `{{ $labels.pod }} of mail relay ${where} cannot be reached.`,
+    description: `Prometheus has not been able to read the metrics of {{ $labels.pod }} for 10 minutes. Mail in its volume waits until it runs again; new mail goes to other replicas, if there are any.`,
+  });
   return [
     ...(unreachable === undefined ? [] : [down(unreachable)]),
-    {
-      name: 'MailRelayPodUnreachable',
-      expression: podUnreachable,
-      hold: '10m',
-      severity: 'warning',
-      summary: `{{ $labels.pod }} of mail relay ${where} cannot be reached.`,
-      description: `Prometheus has not been able to read the metrics of {{ $labels.pod }} for 10 minutes. Mail in its volume waits until it runs again; new mail goes to other replicas, if there are any.`,
-    },
+    ...(podUnreachable === undefined ? [] : [podDown(podUnreachable)]),
+  ];
+}
+
+/** Whether applications can hand mail over. */
+function accepting({ where, select }: AlertSubject): Alert[] {
+  return [
     {
       name: 'MailRelayStoreFailed',
       expression: `max by (namespace, service, pod) (${select('spool_failed')}) == 1`,

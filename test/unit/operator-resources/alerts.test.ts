@@ -62,6 +62,16 @@ describe('alerts', () => {
     assert.equal(find({ ...minimalSpec, replicas: 0 }, 'MailRelayDown'), undefined);
   });
 
+  test('tell nothing of pods that cannot be reached where no ServiceMonitor lets Prometheus read them', () => {
+    const unread = relayOf({ ...minimalSpec, monitoring: { serviceMonitor: { enabled: false } } });
+    const left = new Set(alerts(unread).map(({ name }) => name));
+    const missing = alerts(relay).filter(({ name }) => !left.has(name));
+    assert.deepEqual(
+      missing.map(({ name }) => name),
+      ['MailRelayDown', 'MailRelayPodUnreachable'],
+    );
+  });
+
   test('are for one relay: its namespace and its headless Service', () => {
     for (const { name, expression } of alerts(relay)) {
       const metrics = expression.match(/\w+\{/g) ?? [];
