@@ -3,6 +3,9 @@ import * as z from 'zod';
 import { flag, whole } from '../../relay/config/schema-fields.ts';
 import { labelMap } from './fields.ts';
 
+/** A sample is good for 5 minutes, and two are needed within them to tell a rate: with less, every alert is wrong. */
+const rarestSeconds = 120;
+
 const ruleLabels = 'Labels that your Prometheus selects by, such as `release: kube-prometheus-stack`.';
 
 /** spec.monitoring. */
@@ -14,7 +17,7 @@ export const monitoringSchema = z
           'Create a ServiceMonitor where that kind exists. False says that nothing reads the metrics: no alert tells of pods that cannot be reached.',
         ).default(true),
         labels: labelMap(ruleLabels).optional(),
-        intervalSeconds: whole(5, 3600, 'How often Prometheus reads the metrics.').default(30),
+        intervalSeconds: whole(5, rarestSeconds, 'How often Prometheus reads the metrics.').default(30),
       })
       .describe('The ServiceMonitor: Prometheus reads the metrics of every pod.')
       .prefault({}),

@@ -73,6 +73,11 @@ describe('parseMailRelay', () => {
       ],
     ],
     [
+      'metrics that are read less often than alerts look back',
+      { ...minimalSpec, monitoring: { serviceMonitor: { intervalSeconds: 300 } } },
+      ['spec.monitoring.serviceMonitor.intervalSeconds: 300 must be a whole number from 5 to 120'],
+    ],
+    [
       'an open relay by another name is one',
       { ...minimalSpec, listener: { allowedNetworks: ['::ffff:0.0.0.0/97', '10.0.0.0/8'] } },
       [
