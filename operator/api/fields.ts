@@ -85,9 +85,11 @@ export function objectName(description: string) {
 
 /** A key of a Secret's data. */
 export function secretKey(description: string) {
-  return matching(/^[-._A-Za-z0-9]+$/, 'the key of a Secret: letters, digits, - _ and .', description).max(
-    253,
-  );
+  return matching(
+    /^\.?[-_A-Za-z0-9][-._A-Za-z0-9]*$/,
+    'the key of a Secret: letters, digits, - _ and ., not beginning with ..',
+    description,
+  ).max(253);
 }
 
 const quantityPattern = /^[0-9]{1,15}(?:\.[0-9]{1,9})?(?:[eE][0-9]{1,2}|m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$/;

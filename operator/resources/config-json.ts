@@ -84,8 +84,8 @@ function provider(spec: ProviderSpec): NonNullable<ConfigInput['forwardProviders
   const { caRef, ...options } = tls;
   return {
     ...plain,
-    ...(secretRef !== undefined && providerCredentialFiles(spec)),
-    tls: { ...options, ...(caRef !== undefined && { caFile: providerCaFile(spec) }) },
+    ...(secretRef !== undefined && providerCredentialFiles(spec, secretRef)),
+    tls: { ...options, ...(caRef !== undefined && { caFile: providerCaFile(spec, caRef) }) },
   };
 }
 

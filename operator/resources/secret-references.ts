@@ -28,15 +28,18 @@ export interface CredentialFiles {
   readonly passwordFile: string;
 }
 
-export function providerCredentialFiles({ name }: ProviderSpec): CredentialFiles {
+type LoginRef = NonNullable<ProviderSpec['secretRef']>;
+type CaRef = NonNullable<ProviderSpec['tls']['caRef']>;
+
+export function providerCredentialFiles({ name }: ProviderSpec, ref: LoginRef): CredentialFiles {
   return {
-    usernameFile: file(providerPath(name, 'username')),
-    passwordFile: file(providerPath(name, 'password')),
+    usernameFile: file(providerPath(name, 'username', ref.name, ref.usernameKey)),
+    passwordFile: file(providerPath(name, 'password', ref.name, ref.passwordKey)),
   };
 }
 
-export function providerCaFile({ name }: ProviderSpec): string {
-  return file(providerPath(name, 'ca.crt'));
+export function providerCaFile({ name }: ProviderSpec, ref: CaRef): string {
+  return file(providerPath(name, 'ca', ref.name, ref.key));
 }
 
 export const listenerAccountFiles: CredentialFiles = {
@@ -93,7 +96,7 @@ function providerReferences({ name, secretRef, tls }: ProviderSpec): SecretRefer
         ].map(({ key, what }) => ({
           secret: secretRef.name,
           key,
-          path: providerPath(name, what),
+          path: providerPath(name, what, secretRef.name, key),
           provider: name,
           field: `${field}.secretRef`,
         }));
@@ -101,7 +104,7 @@ function providerReferences({ name, secretRef, tls }: ProviderSpec): SecretRefer
   const { name: secret, key } = tls.caRef;
   return [
     ...login,
-    { secret, key, path: providerPath(name, 'ca.crt'), provider: name, field: `${field}.tls.caRef` },
+    { secret, key, path: providerPath(name, 'ca', secret, key), provider: name, field: `${field}.tls.caRef` },
   ];
 }
 
@@ -122,8 +125,17 @@ function listenerReferences({ listener: { tls, auth } }: MailRelaySpec): SecretR
   return references;
 }
 
-function providerPath(name: string, what: string): string {
-  return `providers/${name}/${what}`;
+/**
+ * Names Secret and key, since config.json reaches a pod that runs before what it mounts is changed: with another host
+ * and another Secret in one edit it finds no file, rather than logging in to the new host with the old password.
+ */
+function providerPath(
+  provider: string,
+  what: 'username' | 'password' | 'ca',
+  secret: string,
+  key: string,
+): string {
+  return `providers/${provider}/${what}/${secret}/${key}`;
 }
 
 function file(path: string): string {

@@ -38,12 +38,29 @@ describe('config.json as the operator writes it', () => {
         // The test's CA and certificate are no PEM; that they are read is what counts here.
         name === 'everything'
           ? [
-              `forwardProviders[0].tls.caFile: ${secretsDirectory}/providers/ses/ca.crt holds no PEM certificate`,
+              `forwardProviders[0].tls.caFile: ${secretsDirectory}/providers/ses/ca/company-ca/bundle.pem holds no PEM certificate`,
             ]
           : [],
       );
     });
   }
+
+  test('names no file of the Secrets before, so that a new host never sees the login of the old one', () => {
+    const [, aliyun, lan] = everythingSpec.forwardProviders!;
+    const before = aliyun!.secretRef!;
+    for (const secretRef of [
+      { ...before, name: 'another' },
+      { ...before, usernameKey: 'another-user', passwordKey: 'another-password' },
+    ]) {
+      const moved = { ...aliyun!, host: 'smtp.other.example', secretRef };
+      const text = textOf({ ...everythingSpec, forwardProviders: [moved, lan!] });
+      // As a pod that runs has it until it is replaced: the new config.json and the old files.
+      const { providers } = compiled(text, { files: mounted(everythingSpec) });
+      const there = providers.find(({ host }) => host === 'smtp.other.example');
+      assert.equal(there?.credentials, undefined);
+      assert.match(there?.misconfigured ?? '', /usernameFile: .*another/);
+    }
+  });
 
   test('says what the spec says', () => {
     const { providers, listener, resend, retry, shutdown, health } = compiled(textOf(everythingSpec), {
@@ -64,8 +81,8 @@ describe('config.json as the operator writes it', () => {
       ],
     );
     assert.deepEqual(providers[1]?.credentials, {
-      username: 'content of providers/aliyun/username',
-      password: 'content of providers/aliyun/password',
+      username: 'content of providers/aliyun/username/smtp-logins/aliyun-user',
+      password: 'content of providers/aliyun/password/smtp-logins/aliyun-password',
     });
     assert.equal(providers[0]?.credentials, undefined);
     assert.equal(providers[2]?.limits.messagesPerSecond, 13.5);
@@ -82,7 +99,10 @@ describe('config.json as the operator writes it', () => {
 
   test('without its Secrets still loads, and says which provider lacks what', () => {
     const { providers } = compiled(textOf(minimalSpec));
-    assert.match(providers[0]?.misconfigured ?? '', /secrets\/providers\/primary\/username cannot be read/);
+    assert.match(
+      providers[0]?.misconfigured ?? '',
+      /secrets\/providers\/primary\/username\/primary\/username cannot be read/,
+    );
   });
 
   test('holds no credential and no Secret name', () => {

@@ -87,7 +87,8 @@ describe('the pod template', () => {
     );
     assert.equal(new Set(paths).size, paths.length);
     assert.ok(
-      paths.includes('providers/aliyun/password') && paths.includes('listener/tls.key'),
+      paths.includes('providers/aliyun/password/smtp-logins/aliyun-password') &&
+        paths.includes('listener/tls.key'),
       String(paths),
     );
   });
