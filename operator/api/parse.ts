@@ -19,16 +19,34 @@ export type ParsedMailRelay =
 
 const documentSchema = z.object({ spec: specSchema });
 
-/** Problems are sentences "spec.field: … must be …", all of them at once. */
+/**
+ * Problems are sentences "spec.field: … must be …", all of them at once. Keys that it does not know are left alone:
+ * the API server removes those of nobody, so that they are fields of a newer CRD, whose defaults every object has.
+ */
 export function parseMailRelay(object: MailRelayObject): ParsedMailRelay {
   const document = { spec: object.spec ?? {} };
-  const parsed = documentSchema.safeParse(document);
+  const parsed = parsedKnown(document);
   if (!parsed.success) {
     return { problems: [...nameProblems(object), ...problemsOf(documentSchema, document, parsed.error)] };
   }
   const { spec } = parsed.data;
   const problems = [...nameProblems(object), ...crossProblems(spec)];
   return problems.length > 0 ? { problems } : { relay: withSpec(object, spec) };
+}
+
+function parsedKnown(document: { readonly spec: unknown }): ReturnType<typeof documentSchema.safeParse> {
+  const parsed = documentSchema.safeParse(document);
+  const unknown = (parsed.error?.issues ?? []).filter(({ code }) => code === 'unrecognized_keys');
+  if (unknown.length === 0) return parsed;
+  const known = structuredClone(document);
+  for (const { path, keys } of unknown as readonly z.core.$ZodIssueUnrecognizedKeys[]) {
+    const holder = path.reduce<unknown>(
+      (value, step) => (value as Record<PropertyKey, unknown>)[step],
+      known,
+    );
+    for (const key of keys) Reflect.deleteProperty(holder as object, key);
+  }
+  return documentSchema.safeParse(known);
 }
 
 /** The object with a spec that is known to be right. */

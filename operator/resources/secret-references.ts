@@ -91,8 +91,8 @@ function providerReferences({ name, secretRef, tls }: ProviderSpec): SecretRefer
     secretRef === undefined
       ? []
       : [
-          { key: secretRef.usernameKey, what: 'username' },
-          { key: secretRef.passwordKey, what: 'password' },
+          { key: secretRef.usernameKey, what: 'username' as const },
+          { key: secretRef.passwordKey, what: 'password' as const },
         ].map(({ key, what }) => ({
           secret: secretRef.name,
           key,

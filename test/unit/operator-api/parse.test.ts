@@ -41,14 +41,26 @@ describe('parseMailRelay', () => {
 
   test('names every mistake at once, with field, value and what is allowed', () => {
     const spec = {
-      forwardProviders: [{ name: 'a', host: 'smtp.a.com', port: 0, pasword: 'x' }],
+      forwardProviders: [{ name: 'a', host: 'smtp.a.com', port: 0 }],
       replicas: 'many',
       spool: { mode: 'Own' },
     };
     assert.deepEqual(problems(spec), [
       'spec.forwardProviders[0].port: 0 must be a whole number from 1 to 65535',
-      'spec.forwardProviders[0].pasword: is not a known key: must be one of name, host, port, ssl, priority, limits, timeouts, secretRef, tls',
       'spec.spool.mode: "Own" must be one of "Shared", "PerReplica"',
+      'spec.replicas: "many" must be a whole number from 0 to 100',
+    ]);
+  });
+
+  test('leaves alone what a newer CRD has added, at any depth', () => {
+    const newer = {
+      ...minimalSpec,
+      newField: { on: true },
+      spool: { newField: 5 },
+      forwardProviders: [{ ...provider, newField: 'x', limits: { newField: [1] } }],
+    };
+    assert.deepEqual(parseMailRelay(mailRelayObject(newer)), parseMailRelay(mailRelayObject(minimalSpec)));
+    assert.deepEqual(problems({ ...newer, replicas: 'many' }), [
       'spec.replicas: "many" must be a whole number from 0 to 100',
     ]);
   });
