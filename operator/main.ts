@@ -14,9 +14,12 @@ process.exitCode = await main();
 async function main(): Promise<number> {
   try {
     const options = parseOptions(process.argv.slice(2), process.env);
-    const ended = Promise.withResolvers<void>();
-    const operator = await Operator.start(options);
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.resolve());
+    // Before anything else: as the first process of a container it would not be ended by a signal that it does not handle.
+    const ended = Promise.withResolvers<undefined>();
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.resolve(undefined));
+    const operator = await Promise.race([Operator.start(options), ended.promise]);
+    // Until its caches are synced it holds no lease and has written nothing, so that there is nothing to finish.
+    if (operator === undefined) process.exit(0);
     await ended.promise;
     setTimeout(() => process.exit(1), EXIT_MS).unref();
     await operator.stop();

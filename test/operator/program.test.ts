@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
@@ -36,17 +38,19 @@ const leases = defineResource<Lease>({
 const leaseMs = 15_000;
 const lease = { name: 'mailrelay-operator', namespace: 'default' };
 /** Each process is a user of its own, so that the audit log tells them apart. */
-const users = ['first', 'second', 'third', 'steady', 'stalled', 'patient'].map(name => ({
+const leading = ['first', 'second', 'third', 'steady', 'stalled', 'patient'].map(name => ({
   ...{ name, token: `token-of-${name}` },
   groups: ['system:masters'],
 }));
+/** May read nothing. */
+const refused = { name: 'refused', token: 'token-of-refused', groups: [] };
 const main = join(import.meta.dirname, '../../operator/main.ts');
 
 describe('the operator as a program', () => {
   let rig: Rig;
   let operator: Operator | undefined;
   before(async () => {
-    rig = await Rig.start({ tokens: users });
+    rig = await Rig.start({ tokens: [...leading, refused] });
   });
   afterEach(async () => {
     if (operator !== undefined) await rig.stopOperator(operator);
@@ -54,15 +58,12 @@ describe('the operator as a program', () => {
   });
   after(() => rig?.stop());
 
+  const commandOf = async (name: string): Promise<readonly string[]> => [
+    ...[process.execPath, main, '--kubeconfig', await rig.server.tokenKubeconfig(`token-of-${name}`)],
+    ...['--relay-image', 'relay:1', '--health-host', '127.0.0.1', '--health-port', '0'],
+  ];
   const startProcess = async (name: string, flags: readonly string[] = []): Promise<Service> =>
-    startService(
-      name,
-      [
-        ...[process.execPath, main, '--kubeconfig', await rig.server.tokenKubeconfig(`token-of-${name}`)],
-        ...['--relay-image', 'relay:1', '--health-host', '127.0.0.1', '--health-port', '0', ...flags],
-      ],
-      join(rig.server.directory, `${name}.log`),
-    );
+    startService(name, [...(await commandOf(name)), ...flags], join(rig.server.directory, `${name}.log`));
   /** What a process has said. */
   const logged = async (name: string): Promise<readonly LogLine[]> => {
     const text = await readFile(join(rig.server.directory, `${name}.log`), 'utf8');
@@ -222,6 +223,19 @@ describe('the operator as a program', () => {
     assert.equal((await rig.relay(other)).status, undefined);
     assert.equal((await rig.relay(mine, 'elsewhere')).status, undefined);
     assert.equal(await rig.client.find(services, { name: 'elsewhere', namespace: mine }), undefined);
+  });
+
+  test('ends on SIGTERM while it may read nothing, and so is not ready yet', async t => {
+    const [program = '', ...args] = await commandOf(refused.name);
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    t.after(() => child.kill('SIGKILL'));
+    let said = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+    });
+    await waitUntil('it has been refused', () => /forbidden/.test(said), 60_000);
+    child.kill('SIGTERM');
+    assert.deepEqual(await once(child, 'exit'), [0, null]);
   });
 
   test('makes what the Prometheus operator reads where its kinds are', async () => {
