@@ -75,6 +75,9 @@ describe('the volumes of a MailRelay', () => {
     assert.equal(texts[annotations.deadMessages], '3');
     assert.equal(texts[annotations.quarantinedFiles], '1');
     assert.match(texts[annotations.unservedBy] ?? '', new RegExp(`^${metadata.uid}/[0-9]+$`));
+    // Counts are written once in 10 s: the last ones are without the pod that went.
+    const counted = async () => (await rig.relay(namespace)).status?.queue?.dead === 0;
+    await waitUntil('its dead letters are in no queue any more', counted, 60_000);
     assert.deepEqual(await rig.settled(await rig.audit.mark()), []);
   });
 
