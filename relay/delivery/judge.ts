@@ -134,14 +134,13 @@ function judgePermanent(refusal: Refusal): Verdict {
 /** What a known reply calls for; undefined when it cannot mean that at this stage. */
 function byMeaning(known: Known, refusal: Refusal): Verdict | undefined {
   const { stage, reply } = refusal;
+  if (known.meaning === 'authentication-failed') return notLoggedIn(known, refusal);
   if (known.generic && isPermanent(reply) && !beforeMail.has(stage)) return passing(reply);
   switch (known.meaning) {
     case 'rate-limited':
       return throttled(refusal, known.waitMs);
     case 'quota-exceeded':
       return { ...throttleMeant, waitMs: namedWait(reply.text) ?? known.waitMs ?? quotaMs };
-    case 'authentication-failed':
-      return credentialsRefused;
     case 'service-unavailable':
       return judgeUnavailable(refusal, known.waitMs);
     default:
@@ -203,6 +202,15 @@ function throttled({ stage, reply }: Refusal, waitMs: number = throttleMs): Verd
  */
 function passing(reply: Reply): Verdict | undefined {
   return namedWait(reply.text) === undefined ? verdict('rate') : undefined;
+}
+
+/**
+ * Words of logging in that a recipient, a sender or a mail may be meant by: one of these must not suspend the
+ * provider, nor be the end of mail that only lacks a password in the configuration. Ten mails in a row open its breaker.
+ */
+function notLoggedIn({ generic }: Known, { stage, reply }: Refusal): Verdict {
+  const sure = !generic || beforeMail.has(stage) || credentialCodes.has(reply.code);
+  return sure ? credentialsRefused : verdict('authentication', { effect: 'soft-strike' });
 }
 
 /** As a 5xx after login it is the account that is blocked: a probe could not see it, so it is left alone. */

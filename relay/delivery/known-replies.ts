@@ -10,7 +10,7 @@ import type { Reply, Stage } from './failure.ts';
 export interface KnownReply extends ReplyRule {
   /** How long the provider is left alone when it names no time itself, ms. */
   readonly waitMs?: number;
-  /** Words that anybody uses of anything that is throttled: a provider, a mailbox, a list, one sender. */
+  /** Words that anybody uses of anything: a provider, a mailbox, a list, one sender. */
   readonly generic?: true;
 }
 
@@ -76,6 +76,13 @@ const microsoft: KnownReplies = {
     { enhanced: '5.7.60', meaning: 'sender-refused' },
     { contains: 'sendasdenied', meaning: 'sender-refused' },
     { enhanced: '5.1.8', meaning: 'sender-refused' },
+    // A group, mailbox or mail user of its own that takes nothing from strangers, whoever has logged in.
+    { enhanced: '5.7.133', meaning: 'policy-refused' },
+    { enhanced: '5.7.134', meaning: 'policy-refused' },
+    { enhanced: '5.7.135', meaning: 'policy-refused' },
+    { enhanced: '5.7.136', meaning: 'policy-refused' },
+    { contains: 'resolver.rst.authrequired', meaning: 'policy-refused' },
+    { contains: 'resolver.rst.sendernotauthenticated', meaning: 'policy-refused' },
     { enhanced: '5.7.57', meaning: 'authentication-failed' },
     { contains: 'client was not authenticated', meaning: 'authentication-failed' },
   ],
@@ -161,12 +168,14 @@ const postmark: KnownReplies = {
 };
 
 const common: KnownReplies = {
-  provider: 'many (Postfix, Exim, Sendmail, qmail, Coremail, Yandex)',
-  source: 'their sources and manuals: postconf(5) smtpd_*, Exim spec chapter 44, cf/README',
+  provider: 'many (Postfix, Exim, Sendmail, qmail, Coremail, Yandex, Postal)',
+  source:
+    'their sources and manuals: postconf(5) smtpd_*, Exim spec chapter 44, cf/README, docs.postalserver.io',
   replies: [
     // With delayed rejection the answer about the sender comes at RCPT.
     { contains: 'sender address rejected', meaning: 'sender-refused' },
     { contains: 'sender verify failed', meaning: 'sender-refused' },
+    { contains: 'from/sender name is not valid', meaning: 'sender-refused' },
     // A rate or a limit of a day passes with time, whoever it is for: as a 5xx, too, none of these ends mail.
     { contains: 'too many recipients from', meaning: 'rate-limited', generic: true },
     { contains: 'too much mail from', meaning: 'rate-limited', generic: true },
@@ -179,7 +188,11 @@ const common: KnownReplies = {
     { contains: 'sending quota', meaning: 'quota-exceeded', generic: true },
     { contains: 'daily limit', meaning: 'quota-exceeded', generic: true },
     { contains: 'too many recipients', meaning: 'too-many-recipients' },
-    { contains: 'authentication required', meaning: 'authentication-failed' },
+    { contains: 'through this server without authentication', meaning: 'authentication-failed' },
+    { stage: 'mail', contains: 'authentication required', meaning: 'authentication-failed' },
+    // Also said of one recipient, one sender or one mail (DMARC). A 530 leaves no doubt.
+    { contains: 'authentication required', meaning: 'authentication-failed', generic: true },
+    { contains: 'smtp auth required', meaning: 'authentication-failed', generic: true },
     { code: 503, contains: 'auth first', meaning: 'authentication-failed' },
     { contains: 'need ehlo and auth', meaning: 'authentication-failed' },
     { contains: 'greylist', meaning: 'recipient-deferred' },

@@ -12,7 +12,7 @@ import { Batches } from './batches.ts';
 import { describe } from './failure.ts';
 import { Journal, type JournalDeps } from './journal.ts';
 import { Ledger } from './ledger.ts';
-import { judgeTransaction, type TransactionOutcome, tooLarge } from './outcome.ts';
+import { judgeTransaction, type RecipientOutcome, type TransactionOutcome, tooLarge } from './outcome.ts';
 import { pause } from './pause.ts';
 import type { Grant, Provider } from './provider.ts';
 import { Route } from './route.ts';
@@ -269,8 +269,7 @@ export class Round {
   }
 
   #tellHealth(provider: Provider, { recipients, ended }: TransactionOutcome): void {
-    const concerning =
-      ended ?? recipients.find(outcome => outcome.kind === 'failed' && outcome.verdict.effect !== 'none');
+    const concerning = ended ?? recipients.find(isAboutProvider(recipients));
     if (concerning === undefined || !('verdict' in concerning)) this.#tellAnswered(provider, recipients);
     else if (concerning.verdict.effect !== 'none')
       provider.failed(concerning.verdict, describe(concerning.failure), this.#message.id);
@@ -332,6 +331,15 @@ function learnLimit(provider: Provider, batches: Batches, { recipients, ended }:
   } else if (batches.found !== undefined && recipients.some(({ kind }) => kind === 'delivered')) {
     provider.tookOnly(batches.found.most, batches.found.reply);
   }
+}
+
+/** What may be one recipient's doing is not held against a provider that took the mail for another. */
+function isAboutProvider(all: readonly RecipientOutcome[]): (one: RecipientOutcome) => boolean {
+  const taken = all.some(({ kind }) => kind === 'delivered');
+  return one => {
+    const effect = one.kind === 'failed' ? one.verdict.effect : 'none';
+    return effect !== 'none' && !(taken && effect === 'soft-strike');
+  };
 }
 
 function isFinal({ refused, ends }: Verdict): boolean {

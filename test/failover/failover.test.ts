@@ -154,6 +154,34 @@ describe('a silent primary', { concurrency: true }, () => {
     ));
 });
 
+describe('a recipient that is refused as if nobody had logged in', { concurrency: true }, () => {
+  const group =
+    '550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required; Delivery restriction check failed because the sender was not authenticated when sending to this group';
+  const script = { recipients: { 'group@example.net': group } };
+
+  test('keeps the provider from nobody else, in that mail and after it', () =>
+    withRelay({ providers: [{ script }] }, async relay => {
+      const id = await relay.send({ to: ['someone@example.net', 'group@example.net'] });
+      await relay.until('recipient-rejected', 1, id);
+      const { recipients = [] } = (await relay.stored(id)) ?? {};
+      assert.deepEqual(
+        recipients.map(({ state }) => state),
+        ['delivered', 'rejected'],
+      );
+      assert.equal(relay.status('first').state, 'active');
+      await relay.send();
+      await relay.until('recipient-delivered', 2);
+    }));
+
+  test('shows as a provider out of use when ten mails in a row are refused so', () =>
+    withRelay({ providers: [{ script: { rcpt: '550 authentication required' } }] }, async relay => {
+      await relay.sendMany(10);
+      await relay.untilState('first', 'failing');
+      assert.equal(relay.status('first').reason, 'AuthenticationFailure');
+      assert.equal(relay.heard('recipient-rejected').length, 0);
+    }));
+});
+
 describe('an unanswered final dot', { concurrency: true }, () => {
   test('is followed by no instant send elsewhere, not by a drain either, and later by the same Message-ID', () =>
     withRelay({ providers: [{ script: { dot: [take(drop)] } }, {}] }, async relay => {

@@ -213,6 +213,28 @@ const transacting: readonly Row[] = [
     [1, 'rcpt', 'policy', 'active'],
     'rejects',
   ),
+  row('RCPT is 530, not logged in', { script: { rcpt: '530 5.7.0 Authentication required' } }, [
+    1,
+    'rcpt',
+    'authentication',
+    'suspended',
+  ]),
+  row('RCPT is 550, authentication required', { script: { rcpt: '550 authentication required' } }, [
+    1,
+    'rcpt',
+    'authentication',
+    'active',
+  ]),
+  row(
+    'RCPT is 550 5.7.133, a group that strangers may not write to',
+    {
+      script: {
+        rcpt: '550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required; Delivery restriction check failed because the sender was not authenticated when sending to this group',
+      },
+    },
+    [1, 'rcpt', 'policy', 'active'],
+    'rejects',
+  ),
   row('RCPT drops', { script: { rcpt: drop } }, [3, 'rcpt', 'network', 'active']),
   row('DATA is 4xx', { script: { data: '451 4.3.0 later' } }, [3, 'data', 'service', 'active']),
   row('DATA is 5xx', { script: { data: '554 5.7.1 refused' } }, [1, 'data', 'policy', 'active'], 'rejects'),

@@ -215,6 +215,24 @@ describe('a round', { concurrency: true }, () => {
     assert.notEqual(one.health[0]?.lastSuccessAt, undefined);
   });
 
+  test('what is said of one recipient is held against no provider that took the mail for another', async () => {
+    const answer: Answer = () => ({
+      recipients: [
+        { code: 250, text: 'ok' },
+        { code: 550, text: 'authentication required' },
+      ],
+      accepted: { code: 250, text: 'ok' },
+      unanswered: false,
+    });
+    const { last, health } = await run({ providers: { a: [answer] }, message: { recipients: addresses(2) } });
+    assert.deepEqual(
+      last?.recipients.map(({ state }) => state),
+      ['delivered', 'pending'],
+    );
+    assert.deepEqual(health[0]?.health, { kind: 'closed', strikes: 0, softStrikes: 0 });
+    assert.notEqual(health[0]?.lastSuccessAt, undefined);
+  });
+
   test('refused by every provider: dead; refused by one while the other is down: failed', async () => {
     const no = refusedAt('dot', 554, 'no', '5.6.0');
     assert.equal((await run({ providers: { a: [no], b: [no] } })).last?.kind, 'dead');
