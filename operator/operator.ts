@@ -26,6 +26,7 @@ import { type Probes, serveProbes } from './probes.ts';
 import { Caches } from './reconcile/caches.ts';
 import { PodReports } from './reconcile/pod-reports.ts';
 import { Reconciler } from './reconcile/reconciler.ts';
+import { RelayGauges } from './reconcile/relay-gauges.ts';
 import { fetchRelayStatus, type RelayStatus } from './reconcile/relay-status.ts';
 import { SecretFactsCache } from './reconcile/secret-facts.ts';
 import { serviceMonitors } from './resources/kinds.ts';
@@ -77,7 +78,7 @@ export class Operator {
       clock: systemClock,
       onNews: relay => this.#queue.add(relay, 'low'),
     });
-    this.#reconciler = this.#makeReconciler(client, mayWrite);
+    this.#reconciler = this.#makeReconciler(client, mayWrite, parts.registry);
     this.#queue = createWorkQueue({
       handler: whileLeading(key => this.#reconciler.reconcile(key), { mayWrite, leads: () => this.#leads }),
       workers: options.workers,
@@ -167,7 +168,7 @@ export class Operator {
     });
   }
 
-  #makeReconciler(client: KubeClient, mayWrite: () => boolean): Reconciler {
+  #makeReconciler(client: KubeClient, mayWrite: () => boolean, registry: Registry): Reconciler {
     const { relayImage: image, leaderElectionNamespace, monitoringNamespaces, runbooks } = this.#options;
     return new Reconciler({
       client,
@@ -186,6 +187,7 @@ export class Operator {
       statusWriter: createStatusWriter({ client, fieldManager, mayWrite }),
       events: this.#events,
       reports: this.#reports,
+      gauges: new RelayGauges(registry, { clock: systemClock, leads: mayWrite }),
       secretFacts: new SecretFactsCache({
         ...{ client, informer: this.#caches.secrets, relays: this.#caches.relays, clock: systemClock },
       }),

@@ -7,6 +7,7 @@ import type { StatusWriter } from '../kube/status.ts';
 import type { BuildContext } from '../resources/context.ts';
 import type { Caches } from './caches.ts';
 import type { PodReports } from './pod-reports.ts';
+import type { RelayGauges } from './relay-gauges.ts';
 import type { SecretFactsCache } from './secret-facts.ts';
 
 /** What builders need to know that is the same for every MailRelay. */
@@ -22,6 +23,7 @@ export interface ReconcilerDeps {
   readonly statusWriter: StatusWriter;
   readonly events: EventRecorder;
   readonly reports: PodReports;
+  readonly gauges: RelayGauges;
   readonly secretFacts: SecretFactsCache;
   readonly clock: Clock;
   readonly mayWrite: () => boolean;

@@ -12,6 +12,7 @@ import { pendingChanges } from './apply-children.ts';
 import type { ReconcilerDeps } from './deps.ts';
 import { ensureFinalizer, finalize } from './finalize.ts';
 import { Planner } from './planner.ts';
+import { expectedPods } from './relay-state.ts';
 import { report } from './reporter.ts';
 import {
   bringAbout,
@@ -50,6 +51,22 @@ export class Reconciler {
 
   /** Works on one key (`namespace/name`). Throws to be tried again with backoff. */
   async reconcile(key: string): Promise<HandlerResult> {
+    try {
+      return await this.#reconcile(key);
+    } catch (error) {
+      // Also what no condition tells of, since it is the status that cannot be written.
+      if (!(error instanceof NotLeaderError)) this.#deps.gauges.become(key, 'failing');
+      throw error;
+    }
+  }
+
+  /** To be called when somebody else may lead from now on: whoever drains then has all of the time when this leads again. */
+  rest(): void {
+    this.#planner.forgetAll();
+    this.#deps.gauges.forgetAll();
+  }
+
+  async #reconcile(key: string): Promise<HandlerResult> {
     const object = this.#deps.caches.relays.getByKey(key);
     if (object === undefined) this.#gone.delete(key);
     if (object === undefined || this.#isGone(key, object)) return this.#forget(key);
@@ -70,15 +87,11 @@ export class Reconciler {
       deleting: object.metadata.deletionTimestamp !== undefined,
     };
     look(relay, seen, this.#deps);
+    this.#deps.gauges.expect(key, expectedPods(seen));
     if (seen.deleting) return this.#finalize(key, relay, seen);
     if (wrong) return this.#invalid(key, relay, seen);
     if (relay.spec.suspend) return this.#suspended(key, relay, seen);
     return this.#bringAbout(key, relay, seen);
-  }
-
-  /** To be called when somebody else may lead from now on: whoever drains then has all of the time when this leads again. */
-  rest(): void {
-    this.#planner.forgetAll();
   }
 
   #bringAbout(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {
@@ -165,6 +178,7 @@ export class Reconciler {
   #forget(key: string): undefined {
     this.#planner.forget(key);
     this.#deps.reports.forget(key);
+    this.#deps.gauges.forget(key);
     return undefined;
   }
 }

@@ -1,13 +1,18 @@
-/** Makes known what was observed of a MailRelay: its status where it says something new, and events. Decides nothing. */
+/**
+ * Makes known what was observed of a MailRelay: its status where it says something new, events, and its state for
+ * metrics. Decides nothing.
+ */
 import { mailRelays } from '../api/mail-relay.ts';
 import { annotations } from '../api/names.ts';
+import { keyOf } from '../kube/object.ts';
 import type { ReconcilerDeps } from './deps.ts';
 import { eventsOf } from './events.ts';
 import type { Observation } from './observation.ts';
 import { isEmpty } from './on-board.ts';
+import { relayState } from './relay-state.ts';
 import { type Handled, patienceOf, statusOf } from './status.ts';
 
-type ReporterDeps = Pick<ReconcilerDeps, 'caches' | 'statusWriter' | 'events' | 'clock'>;
+type ReporterDeps = Pick<ReconcilerDeps, 'caches' | 'statusWriter' | 'events' | 'gauges' | 'clock'>;
 
 /** `gone`: there is no such MailRelay any more. `afterMs`: it is too early to say it, come again then. */
 export interface Reported {
@@ -30,12 +35,14 @@ export async function report(seen: Observation, deps: ReporterDeps): Promise<Rep
   const outcome = await deps.statusWriter.write(mailRelays, live, status, {
     minIntervalMs: patienceOf(before, status),
   });
+  if (outcome.outcome === 'gone') return { gone: true };
+  deps.gauges.become(keyOf(object.metadata), relayState(seen, status.conditions ?? []));
   if (outcome.outcome === 'deferred') return { gone: false, afterMs: outcome.afterMs };
   if (outcome.outcome === 'written') {
     deps.caches.relays.observe(outcome.object);
     for (const event of eventsOf(before, status, seen)) deps.events.record(object, event);
   }
-  return { gone: outcome.outcome === 'gone' };
+  return { gone: false };
 }
 
 /** The last events of a MailRelay whose status nobody will read any more: every volume with mail is named once more. */

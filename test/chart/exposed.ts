@@ -1,6 +1,8 @@
 /** What the programs expose: metrics with their labels, read from the registries that serve them. */
 import { Registry } from 'prom-client';
+import { systemClock } from '../../operator/kube/clock.ts';
 import { createKubeMetrics } from '../../operator/kube/metrics.ts';
+import { RelayGauges } from '../../operator/reconcile/relay-gauges.ts';
 import type { ProviderState } from '../../relay/telemetry/events.ts';
 import { createMetrics, type MetricsEndpoint } from '../../relay/telemetry/metrics.ts';
 
@@ -41,6 +43,7 @@ export const targetLabels: readonly string[] = [
 export function exposed(): ReadonlyMap<string, ReadonlySet<string>> {
   const operator = new Registry();
   createKubeMetrics(operator);
+  new RelayGauges(operator, { clock: systemClock, leads: () => true });
   const described = [relayMetrics({}).registry, operator].flatMap(
     registry => registry.getMetricsAsArray() as unknown as readonly Described[],
   );

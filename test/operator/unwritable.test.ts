@@ -4,7 +4,7 @@ import { mailRelays } from '../../operator/api/mail-relay.ts';
 import { annotations } from '../../operator/api/names.ts';
 import { events } from '../../operator/kube/events.ts';
 import type { KubeObject } from '../../operator/kube/object.ts';
-import { defineResource, type Resource } from '../../operator/kube/resource.ts';
+import type { Resource } from '../../operator/kube/resource.ts';
 import { pods } from '../../operator/reconcile/caches.ts';
 import {
   configMaps,
@@ -16,36 +16,7 @@ import {
 import { waitUntil } from '../kube/wait-until.ts';
 import { monitoringDefinitions } from './monitoring.ts';
 import { openProvider, Rig, relayStatus } from './rig.ts';
-
-const webhooks = defineResource<KubeObject>({
-  apiVersion: 'admissionregistration.k8s.io/v1',
-  kind: 'ValidatingWebhookConfiguration',
-  plural: 'validatingwebhookconfigurations',
-  namespaced: false,
-});
-
-/** What an admission controller that is down leaves behind. */
-function unanswered({ apiVersion, plural }: Resource, namespace: string): KubeObject {
-  const [version = '', apiGroup = ''] = apiVersion.split('/').reverse();
-  const webhook = {
-    name: `${plural}.${namespace}.example.com`,
-    admissionReviewVersions: ['v1'],
-    sideEffects: 'None',
-    failurePolicy: 'Fail',
-    timeoutSeconds: 1,
-    clientConfig: { url: 'https://127.0.0.1:1/' },
-    namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': namespace } },
-    rules: [
-      {
-        apiGroups: [apiGroup],
-        apiVersions: [version],
-        operations: ['CREATE', 'UPDATE'],
-        resources: [plural],
-      },
-    ],
-  };
-  return { metadata: { name: `${namespace}.example.com` }, webhooks: [webhook] } as KubeObject;
-}
+import { unanswered, webhooks } from './unanswered.ts';
 
 describe('a child that cannot be written', () => {
   let rig: Rig;
