@@ -2,8 +2,13 @@
 
 /** Renewal is due every 2 s and must succeed within 10 s; see kube/lease.ts. */
 const STALE_LEASE_MS = 30_000;
-/** A watch that could not be re-opened for so long will not be by this process. */
+/** A watch that could not be re-opened for so long, while another one could, will not be by this process. */
 const STALE_WATCH_MS = 10 * 60_000;
+/**
+ * With no watch at all it is most likely the API server that is away: a new process would find nothing either, end,
+ * and be started later and later, so that it came back minutes after the server.
+ */
+const STALE_ALL_MS = 60 * 60_000;
 
 /** What tells whether the operator still lives. */
 export interface SignsOfLife {
@@ -18,7 +23,8 @@ export function unhealthy({ sinceRenewalMs = 0, watches }: SignsOfLife): string 
   if (sinceRenewalMs > STALE_LEASE_MS) {
     return `leading, but the lease was renewed ${Math.round(sinceRenewalMs)} ms ago`;
   }
-  const stale = watches.find(({ disconnectedMs }) => disconnectedMs > STALE_WATCH_MS);
+  const limitMs = watches.some(({ disconnectedMs }) => disconnectedMs === 0) ? STALE_WATCH_MS : STALE_ALL_MS;
+  const stale = watches.find(({ disconnectedMs }) => disconnectedMs > limitMs);
   if (stale === undefined) return undefined;
   return `the watch of ${stale.kind} has been away for ${Math.round(stale.disconnectedMs / 1000)} s`;
 }

@@ -28,6 +28,16 @@ const cases: readonly (readonly [string, SignsOfLife, string | undefined])[] = [
     { sinceRenewalMs: undefined, watches: watches(601_000) },
     'the watch of Pod has been away for 601 s',
   ],
+  [
+    'the API server is away, and so every watch',
+    { sinceRenewalMs: undefined, watches: watches(3_599_000).slice(1) },
+    undefined,
+  ],
+  [
+    'every watch has been away for an hour',
+    { sinceRenewalMs: undefined, watches: watches(3_601_000).slice(1) },
+    'the watch of Pod has been away for 3601 s',
+  ],
 ];
 
 describe('the operator', () => {
@@ -86,7 +96,8 @@ describe('the operator', () => {
     informer.hasSynced.catch(() => undefined);
     informer.start();
     await clock.advance(601_000);
-    const why = unhealthy({ sinceRenewalMs: undefined, watches: [informer.stats()] });
+    const other = { kind: 'Pod', disconnectedMs: 0 };
+    const why = unhealthy({ sinceRenewalMs: undefined, watches: [informer.stats(), other] });
     assert.match(why ?? '', /^the watch of Secret has been away for 60[01] s$/);
     const stopped = informer.stop();
     await clock.advance(60_000);
