@@ -55,8 +55,17 @@ export class Delivery {
     this.#schedulers.push(this.#schedule(deps.spool));
   }
 
-  /** Begins sending, unless the configuration holds mail back. */
+  /**
+   * Begins sending, unless the configuration holds mail back. What waited for a
+   * resend goes now as well: the delay it had was measured in another life of
+   * the relay, with providers that may be back since.
+   */
   start(): void {
+    this.#resume();
+    this.drain('the relay started');
+  }
+
+  #resume(): void {
     if (!this.#sending) return;
     for (const scheduler of this.#schedulers) scheduler.resume();
   }
@@ -76,7 +85,7 @@ export class Delivery {
       this.#providers.interrupt();
       return;
     }
-    this.start();
+    this.#resume();
     if (changed || !wasForwarding) this.drain('the configuration changed');
   }
 

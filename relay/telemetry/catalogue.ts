@@ -162,8 +162,8 @@ export const catalogue: Catalogue = {
   },
   'drain-started': {
     level: 'info',
-    meaning: 'Waiting mail is being sent before its time because something got better.',
-    fields: { reason: 'What got better.', messages: 'How many messages wait.' },
+    meaning: 'Waiting mail is being sent before its time because something changed.',
+    fields: { reason: 'What changed.', messages: 'How many messages wait.' },
   },
   'provider-state': {
     level: 'info',
