@@ -10,6 +10,7 @@
  * is uniform in [0, 1).
  */
 import { exponential, jittered } from './backoff.ts';
+import { domainsToCool, type ThrottledDomain, withThrottled } from './throttled-domains.ts';
 import type { Verdict } from './verdict.ts';
 
 export type Health = Closed | Trial | Open | Suspended | Cooling;
@@ -20,6 +21,8 @@ interface Counted {
   readonly softStrikes: number;
   /** The messages counted in softStrikes: each counts once. */
   readonly softIds?: readonly string[];
+  /** Recipient domains answered with what may be a throttle. */
+  readonly throttled?: readonly ThrottledDomain[];
 }
 
 interface Closed extends Counted {
@@ -72,6 +75,8 @@ export interface FailedAt {
   readonly message: string;
   /** The message that met it; absent when only the connection was concerned. */
   readonly messageId?: string;
+  /** Of the recipients that were answered so; needed for 'soft-cool-down' alone. */
+  readonly domains?: readonly string[];
   readonly random: number;
 }
 
@@ -144,6 +149,8 @@ export function onFailure(health: Health, verdict: Verdict, at: FailedAt): Healt
       return health.kind === 'suspended' ? health : suspend(health, at);
     case 'cool-down':
       return coolDown(health, verdict, at);
+    case 'soft-cool-down':
+      return inUse(health) ? softCoolDown(health, verdict, at) : health;
     case 'strike':
       return inUse(health) ? strike(health, verdict, at) : health;
     case 'soft-strike':
@@ -233,6 +240,12 @@ function coolDown(health: Health, verdict: Verdict, at: FailedAt): Health {
     return { kind: 'cooling', since: at.now, until, message: at.message };
   }
   return until > health.until ? { ...health, until, message: at.message } : health;
+}
+
+/** A slow destination is no throttle of the provider: several domains must be answered so, and no mail taken meanwhile. */
+function softCoolDown(health: Closed | Trial, verdict: Verdict, at: FailedAt): Health {
+  const throttled = withThrottled(health.throttled ?? [], at.domains ?? [], at.now);
+  return throttled.length >= domainsToCool ? coolDown(health, verdict, at) : { ...health, throttled };
 }
 
 type Waited = Pick<Probed, 'probes' | 'trials'>;

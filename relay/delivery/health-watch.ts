@@ -65,8 +65,7 @@ export class HealthWatch {
 
   succeeded(): void {
     this.#taken += 1;
-    const { kind } = this.#health;
-    if (kind === 'closed' && this.#health.strikes === 0 && this.#health.softStrikes === 0) return;
+    if (isSpotless(this.#health)) return;
     this.#become(onDelivered(this.#health));
   }
 
@@ -75,12 +74,15 @@ export class HealthWatch {
     if (next !== this.#health) this.#become(next);
   }
 
-  failed(verdict: Verdict, message: string, messageId?: string): void {
-    if (verdict.effect === 'cool-down' && messageId !== undefined && this.#isItsOwn(messageId)) return;
-    const moment = this.#moment(message);
-    this.#become(
-      onFailure(this.#health, verdict, messageId === undefined ? moment : { ...moment, messageId }),
-    );
+  /** `domains`: of the recipients that were answered so, where the verdict is about them. */
+  failed(verdict: Verdict, message: string, messageId?: string, domains: readonly string[] = []): void {
+    const moment = { ...this.#moment(message), domains };
+    const at = messageId === undefined ? moment : { ...moment, messageId };
+    const next = onFailure(this.#health, verdict, at);
+    const cools =
+      verdict.effect === 'cool-down' || (verdict.effect === 'soft-cool-down' && next.kind === 'cooling');
+    if (cools && messageId !== undefined && this.#isItsOwn(messageId)) return;
+    this.#become(next);
   }
 
   /** Looks whether the provider works: now, or as a probe under way finds. Resolves with why not, or undefined. */
@@ -160,4 +162,10 @@ export class HealthWatch {
     else if (now >= at) void this.probe();
     else this.#arm();
   }
+}
+
+/** In use, and nothing counted against it. */
+function isSpotless(health: Health): boolean {
+  const { kind } = health;
+  return kind === 'closed' && health.strikes + health.softStrikes === 0 && health.throttled === undefined;
 }

@@ -138,9 +138,9 @@ function byMeaning(known: Known, refusal: Refusal): Verdict | undefined {
   if (known.generic && isPermanent(reply) && !beforeMail.has(stage)) return passing(reply);
   switch (known.meaning) {
     case 'rate-limited':
-      return throttled(refusal, known.waitMs);
+      return perhapsOfDomain(known, refusal, throttled(refusal, known.waitMs));
     case 'quota-exceeded':
-      return { ...throttleMeant, waitMs: namedWait(reply.text) ?? known.waitMs ?? quotaMs };
+      return perhapsOfDomain(known, refusal, outOfQuota(reply, known.waitMs));
     case 'service-unavailable':
       return judgeUnavailable(refusal, known.waitMs);
     default:
@@ -192,6 +192,20 @@ function deferredRecipient(reply: Reply): Verdict {
 function throttled({ stage, reply }: Refusal, waitMs: number = throttleMs): Verdict {
   const again = isPermanent(reply) || stage === 'rcpt' || beforeMail.has(stage) ? 'no' : 'retry';
   return { ...throttleMeant, again, waitMs: namedWait(reply.text) ?? waitMs };
+}
+
+function outOfQuota(reply: Reply, waitMs: number = quotaMs): Verdict {
+  return { ...throttleMeant, waitMs: namedWait(reply.text) ?? waitMs };
+}
+
+/**
+ * A 4xx at RCPT in words that anybody uses may be about that recipient's domain
+ * alone: one slow destination must not keep all other mail from the provider.
+ * A 421 is said to the whole connection.
+ */
+function perhapsOfDomain({ generic }: Known, { stage, reply }: Refusal, meant: Verdict): Verdict {
+  const doubtful = generic === true && stage === 'rcpt' && reply.code !== 421;
+  return doubtful ? { ...meant, effect: 'soft-cool-down' } : meant;
 }
 
 /**

@@ -177,6 +177,13 @@ const common: KnownReplies = {
     { contains: 'sender verify failed', meaning: 'sender-refused' },
     { contains: 'from/sender name is not valid', meaning: 'sender-refused' },
     // A rate or a limit of a day passes with time, whoever it is for: as a 5xx, too, none of these ends mail.
+    // Postfix says so of its client alone, and only once recipients are named.
+    {
+      stage: 'rcpt',
+      code: 450,
+      contains: 'error: too many recipients from',
+      meaning: 'rate-limited',
+    },
     { contains: 'too many recipients from', meaning: 'rate-limited', generic: true },
     { contains: 'too much mail from', meaning: 'rate-limited', generic: true },
     { contains: 'too many connections', meaning: 'rate-limited', generic: true },

@@ -168,9 +168,9 @@ export class Provider {
     });
   }
 
-  /** A transaction failed; the verdict says how far that concerns the provider. */
-  failed(verdict: Verdict, message: string, messageId: string): void {
-    this.#watch.failed(verdict, message, messageId);
+  /** A transaction failed; the verdict says how far that concerns the provider, `domains` whose recipients met it. */
+  failed(verdict: Verdict, message: string, messageId: string, domains: readonly string[] = []): void {
+    this.#watch.failed(verdict, message, messageId, domains);
   }
 
   /** Logs in without sending. Resolves with why it failed, or undefined. Health follows the result. */

@@ -12,13 +12,13 @@ import { Batches } from './batches.ts';
 import { describe } from './failure.ts';
 import { Journal, type JournalDeps } from './journal.ts';
 import { Ledger } from './ledger.ts';
-import { judgeTransaction, type RecipientOutcome, type TransactionOutcome, tooLarge } from './outcome.ts';
+import { judgeTransaction, type TransactionOutcome, tooLarge } from './outcome.ts';
 import { pause } from './pause.ts';
 import type { Grant, Provider } from './provider.ts';
 import { Route } from './route.ts';
 import type { TransactionReport } from './session.ts';
 import { tellAmbiguous, tellAttempt } from './tell.ts';
-import type { Verdict } from './verdict.ts';
+import { tellHealth } from './tell-health.ts';
 import type { Lane } from './waiting-line.ts';
 
 export interface RoundDeps extends JournalDeps {
@@ -231,7 +231,8 @@ export class Round {
       indexes.map((index, at) => ({ index, outcome: outcome.recipients[at]! })),
     );
     if (carried !== undefined) this.#journal.afterDot(provider.name, carried);
-    this.#tellHealth(provider, outcome);
+    const addresses = indexes.map(index => this.#ledger.address(index));
+    tellHealth(provider, { messageId: this.#message.id, addresses }, outcome);
     const delayMs = this.#delay(provider, done.retry, attempt);
     tellAttempt(this.#deps.emit, {
       ...attempt,
@@ -266,22 +267,6 @@ export class Round {
     const named = attempt.outcome.ended?.verdict.waitMs ?? 0;
     // A longer wait is honoured by going elsewhere, not by keeping the message on this round for hours.
     return named > LONGEST_NAMED_MS ? undefined : Math.max(tryDelay(attempt.tryNumber, settings), named);
-  }
-
-  #tellHealth(provider: Provider, { recipients, ended }: TransactionOutcome): void {
-    const concerning = ended ?? recipients.find(isAboutProvider(recipients));
-    if (concerning === undefined || !('verdict' in concerning)) this.#tellAnswered(provider, recipients);
-    else if (concerning.verdict.effect !== 'none')
-      provider.failed(concerning.verdict, describe(concerning.failure), this.#message.id);
-    else if (concerning.failure.fault === 'reply' && isFinal(concerning.verdict))
-      provider.refused(this.#message.id);
-  }
-
-  /** Nothing was said about the provider. That it works shows in mail that it took, less so in refusals. */
-  #tellAnswered(provider: Provider, recipients: TransactionOutcome['recipients']): void {
-    if (recipients.some(({ kind }) => kind === 'delivered')) provider.succeeded();
-    else if (recipients.some(outcome => outcome.kind === 'failed' && isFinal(outcome.verdict)))
-      provider.refused(this.#message.id);
   }
 
   #tellFailover(to: string): void {
@@ -331,17 +316,4 @@ function learnLimit(provider: Provider, batches: Batches, { recipients, ended }:
   } else if (batches.found !== undefined && recipients.some(({ kind }) => kind === 'delivered')) {
     provider.tookOnly(batches.found.most, batches.found.reply);
   }
-}
-
-/** What may be one recipient's doing is not held against a provider that took the mail for another. */
-function isAboutProvider(all: readonly RecipientOutcome[]): (one: RecipientOutcome) => boolean {
-  const taken = all.some(({ kind }) => kind === 'delivered');
-  return one => {
-    const effect = one.kind === 'failed' ? one.verdict.effect : 'none';
-    return effect !== 'none' && !(taken && effect === 'soft-strike');
-  };
-}
-
-function isFinal({ refused, ends }: Verdict): boolean {
-  return refused || ends;
 }

@@ -11,8 +11,10 @@ import type { FailureClass } from '../telemetry/events.ts';
  * soft-strike it failed on this message; ten different messages open the breaker
  * suspend     it refuses our credentials
  * cool-down   it asks to be left alone for `waitMs`
+ * soft-cool-down  it does, or the domain of the recipient does (rcpt only):
+ *             several domains that are answered so cool the provider down
  */
-export type ProviderEffect = 'none' | 'strike' | 'soft-strike' | 'suspend' | 'cool-down';
+export type ProviderEffect = 'none' | 'strike' | 'soft-strike' | 'suspend' | 'cool-down' | 'soft-cool-down';
 
 export interface Verdict {
   readonly class: FailureClass;
@@ -33,7 +35,7 @@ export interface Verdict {
   /** Nobody can know whether it was delivered. */
   readonly ambiguous: boolean;
   readonly effect: ProviderEffect;
-  /** Wait (ms) that the provider named, or that its kind of reply calls for; always there with 'cool-down'. */
+  /** Wait (ms) that the provider named, or that its kind of reply calls for; always there with 'cool-down' and 'soft-cool-down'. */
   readonly waitMs?: number;
 }
 

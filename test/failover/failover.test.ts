@@ -317,6 +317,42 @@ describe('a throttle', { concurrency: true }, () => {
       },
     ));
 
+  test('that one slow domain answers keeps the provider from no other mail, however much goes to that domain', () =>
+    withRelay(
+      {
+        providers: [
+          {
+            script: {
+              rcpt: ({ address }) =>
+                address?.endsWith('@slow.example')
+                  ? '450 4.7.1 try again later, too many connections'
+                  : undefined,
+            },
+          },
+          {},
+        ],
+        config: { retry: { patienceSeconds: 60 } },
+      },
+      async relay => {
+        const to = (index: number): string =>
+          index % 2 === 0 ? `r${index}@slow.example` : `r${index}@example.net`;
+        await relay.sendMany(80, index => ({ to: [to(index)] }));
+        await relay.until('recipient-delivered', 80);
+        assert.deepEqual(relay.heard('provider-state'), []);
+        assert.equal(relay.provider(0).messages.length, 40);
+        assert.equal(relay.provider(1).messages.length, 40);
+      },
+    ));
+
+  test('that recipients of several domains are answered, and nobody gets past, cools the provider down', () =>
+    withRelay({ providers: [{ script: { rcpt: '450 4.7.1 rate limit exceeded' } }, {}] }, async relay => {
+      await relay.sendMany(20, index => ({ to: [`r@domain${index}.example`] }), 1);
+      await relay.until('recipient-delivered', 20);
+      assert.equal(relay.status('first').state, 'cooling');
+      const tries = relay.heard('attempt').filter(({ provider }) => provider === 'first');
+      assert.ok(tries.length >= 3, `${tries.length} tries: fewer could be slow domains`);
+    }));
+
   test('sends mail to the next provider meanwhile', () =>
     withRelay(
       { providers: [{ script: { mail: '454 4.7.0 too many messages, retry after 30 seconds' } }, {}] },

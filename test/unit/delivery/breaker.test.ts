@@ -311,6 +311,47 @@ suite('cool-down', () => {
   });
 });
 
+suite('a throttle that may be of one recipient domain', () => {
+  const limited = failing('soft-cool-down', { class: 'rate', again: 'no', waitMs: 30_000 });
+  const answeredTo = (health: Health, now: number, ...domains: string[]): Health =>
+    onFailure(health, limited, { ...at(now, `m${now}`), domains });
+
+  test('cools the provider down when three domains were answered so within a minute', () => {
+    let health = answeredTo(answeredTo(initial(), 0, 'a.example'), 1000, 'b.example');
+    assert.equal(health.kind, 'closed');
+    health = answeredTo(health, 59_999, 'c.example');
+    assert.ok(health.kind === 'cooling');
+    assert.deepEqual([health.since, health.until], [59_999, 89_999]);
+    assert.deepEqual(onTick(health, 89_999), initial(), 'and begins to count anew');
+  });
+
+  test('never does for one domain, however often, nor for two, nor for three in more than a minute', () => {
+    let health = initial();
+    for (let now = 0; now < 10 * minute; now += 1000) {
+      health = answeredTo(health, now, now % 2000 === 0 ? 'a.example' : 'b.example');
+    }
+    assert.equal(health.kind, 'closed');
+    health = answeredTo(answeredTo(initial(), 0, 'a.example'), 30_000, 'b.example');
+    assert.equal(answeredTo(health, 60_000, 'c.example').kind, 'closed');
+  });
+
+  test('does for the domains of one message, too', () => {
+    assert.equal(answeredTo(initial(), 0, 'a.example', 'b.example', 'c.example').kind, 'cooling');
+  });
+
+  test('is counted anew once mail was taken', () => {
+    const health = onDelivered(answeredTo(answeredTo(initial(), 0, 'a.example'), 1, 'b.example'));
+    assert.deepEqual(health, initial());
+    assert.equal(answeredTo(health, 2, 'c.example').kind, 'closed');
+  });
+
+  test('changes nothing about a provider that is out of use', () => {
+    for (const health of [opened(), onFailure(initial(), suspend, at(0))]) {
+      assert.equal(answeredTo(health, 1, 'a.example', 'b.example', 'c.example'), health);
+    }
+  });
+});
+
 test('a tick changes nothing but a cool-down that is over', () => {
   for (const health of [initial(), opened(), onFailure(initial(), suspend, at(0))]) {
     assert.equal(onTick(health, 1e12), health);
@@ -321,7 +362,14 @@ suite('properties', () => {
   const anyVerdict: fc.Arbitrary<Verdict> = fc
     .record(
       {
-        effect: fc.constantFrom<ProviderEffect>('none', 'strike', 'soft-strike', 'suspend', 'cool-down'),
+        effect: fc.constantFrom<ProviderEffect>(
+          'none',
+          'strike',
+          'soft-strike',
+          'suspend',
+          'cool-down',
+          'soft-cool-down',
+        ),
         again: fc.constantFrom<Verdict['again']>('retry', 'no'),
         waitMs: fc.integer({ min: 1000, max: 86_400_000 }),
       },
@@ -336,7 +384,13 @@ suite('properties', () => {
     fc.tuple(anyVerdict, fc.nat(20), fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })).map(
       ([verdict, id, random]): Step =>
         (health, now) =>
-          onFailure(health, verdict, { now, random, message: 'x', messageId: `m${id}` }),
+          onFailure(health, verdict, {
+            now,
+            random,
+            message: 'x',
+            messageId: `m${id}`,
+            domains: [`d${id % 5}`],
+          }),
     ),
     fc.tuple(anyVerdict, fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })).map(
       ([verdict, random]): Step =>

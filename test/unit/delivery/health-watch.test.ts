@@ -17,6 +17,11 @@ const judged = (stage: 'connect' | 'auth', code?: number): Verdict =>
 const lost = judged('connect');
 const wrongPassword = judged('auth', 535);
 const throttled = judged('auth', 454);
+const limited = judge(
+  { stage: 'rcpt', fault: 'reply', reply: { code: 450, text: 'rate limit exceeded' }, message: '' },
+  { acceptedBefore: 0 },
+  [],
+);
 
 function watching(
   t: TestContext,
@@ -63,6 +68,21 @@ describe('the health of a provider over time', () => {
     watch.succeeded();
     await throttle('b'); // others were
     assert.deepEqual(kinds, ['a cooling', 'a closed', 'b cooling', 'a cooling', 'b closed']);
+  });
+
+  test('a throttle of three recipient domains cools it down once for one message, and not after mail was taken', async t => {
+    const { watch, tick } = watching(t);
+    const domains = ['a.example', 'b.example', 'c.example'];
+    const answered = (id: string, to: readonly string[]): string => {
+      watch.failed(limited, 'slow down', id, to);
+      return watch.health.kind;
+    };
+    assert.equal(answered('m', domains), 'cooling');
+    await tick(60_000);
+    assert.equal(answered('m', domains), 'closed', 'a message that is throttled for itself');
+    assert.equal(answered('n', domains.slice(0, 2)), 'closed');
+    watch.succeeded();
+    assert.equal(answered('n', domains.slice(2)), 'closed');
   });
 
   test('three failures in a row open it, a success between starts the count again', t => {

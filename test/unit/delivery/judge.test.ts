@@ -10,7 +10,7 @@ import {
   type Stage,
 } from '../../../relay/delivery/failure.ts';
 import { isPermanent, judge } from '../../../relay/delivery/judge.ts';
-import type { Verdict } from '../../../relay/delivery/verdict.ts';
+import type { ProviderEffect, Verdict } from '../../../relay/delivery/verdict.ts';
 
 const before: readonly Stage[] = ['dns', 'connect', 'tls', 'greeting', 'ehlo', 'starttls', 'auth'];
 const onwards: readonly Stage[] = ['mail', 'rcpt', 'data', 'body', 'dot'];
@@ -206,6 +206,40 @@ const rows: readonly Row[] = [
     title: "RCPT 4xx with a named wait | the wait is the recipient's, the provider is not cooled down",
     failures: [answered('rcpt', '450 4.7.1 Greylisted, try again in 300 seconds')],
     expected: { class: 'mailbox', again: 'no', next: true, effect: 'none', waitMs: 300_000, ...kept },
+  },
+  {
+    title:
+      'RCPT 4xx in words that anybody uses of a rate | recipient, the provider when several domains are answered so',
+    failures: [
+      answered('rcpt', '450 4.7.1 try again later, too many connections'),
+      answered('rcpt', '451 4.7.1 Rate limit of this domain exceeded'),
+      answered('rcpt', '454 4.7.1 throttled'),
+    ],
+    expected: { class: 'rate', again: 'no', next: true, effect: 'soft-cool-down', waitMs: 60_000, ...kept },
+  },
+  {
+    title: 'RCPT 4xx in words that anybody uses of a quota, or with a named wait | the same, for longer',
+    failures: [
+      answered('rcpt', '452 4.7.1 daily limit reached'),
+      answered('rcpt', '450 4.7.1 throttled, try again in 1 hour'),
+    ],
+    expected: {
+      class: 'rate',
+      again: 'no',
+      next: true,
+      effect: 'soft-cool-down',
+      waitMs: 3_600_000,
+      ...kept,
+    },
+  },
+  {
+    title: 'RCPT 4xx in words of the limit of an account, or 421 in any | provider: cool down',
+    failures: [
+      answered('rcpt', '450 4.7.0 peak SMTP relay limit exceeded'),
+      answered('rcpt', '450 4.7.1 Error: too many recipients from 192.0.2.1'),
+      answered('rcpt', '421 4.7.0 too many connections'),
+    ],
+    expected: { class: 'rate', next: true, effect: 'cool-down', waitMs: 60_000, ...kept },
   },
   {
     title:
@@ -555,7 +589,8 @@ suite('properties of judge', () => {
   });
 
   test('a cool-down has a length, and every wait is between a second and a day', () => {
-    holds(({ effect, waitMs }) => effect !== 'cool-down' || waitMs !== undefined);
+    const cools: readonly ProviderEffect[] = ['cool-down', 'soft-cool-down'];
+    holds(({ effect, waitMs }) => !cools.includes(effect) || waitMs !== undefined);
     holds(({ waitMs = 1000 }) => waitMs >= 1000 && waitMs <= 86_400_000);
   });
 

@@ -22,6 +22,8 @@ type Fate =
   /** The provider failed on this message, or altogether. */
   | 'soft-strike'
   | 'strike'
+  /** Later; the provider is left alone when several recipient domains are answered so. */
+  | 'soft-cool-down'
   | 'rest-now'
   /** Half as many at a time, at once. */
   | 'fewer';
@@ -320,6 +322,8 @@ const published: Readonly<Record<string, readonly Published[]>> = {
     ['dot', '554 5.7.1 Too much mail from this sender', 'rate', 'deferred'],
     ['dot', '550 5.7.1 Sending limit reached. Try again in 90 seconds', 'rate', { cool: 90 }],
     ['rcpt', '550 5.7.1 Rate limit reached. Try again in 90 seconds', 'mailbox', 'deferred'],
+    ['rcpt', '450 4.7.1 Too many concurrent connections for this domain', 'rate', 'soft-cool-down'],
+    ['rcpt', '451 4.7.1 Sending limit reached', 'rate', 'soft-cool-down'],
     ['rcpt', '452 4.5.3 Recipient limit exceeded', 'rate', 'rest-now'],
     ['dot', '550 5.5.3 Recipient limit exceeded', 'rate', 'fewer'],
     ['rcpt', '553 5.7.1 <a@b>: Sender address rejected: not owned by user c', 'sender', 'refused'],

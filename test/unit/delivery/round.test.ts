@@ -233,6 +233,38 @@ describe('a round', { concurrency: true }, () => {
     assert.notEqual(health[0]?.lastSuccessAt, undefined);
   });
 
+  test('a throttle at RCPT is told of with the domains of those whom it was answered to', async () => {
+    const to = ['a@One.example', 'b@two.example', 'c@one.example', '"d@x"@three.example'];
+    const recipients = to.map((address): Recipient => ({ address, state: 'pending' }));
+    const limited = { code: 450, enhanced: '4.7.1', text: 'rate limit exceeded' };
+    const all: Answer = () => ({ recipients: [limited, limited, limited, limited], unanswered: false });
+    assert.equal(
+      (await run({ providers: { a: [all] }, message: { recipients } })).health[0]?.health.kind,
+      'cooling',
+    );
+    const two: Answer = () => ({
+      recipients: [limited, limited, limited, { code: 550, text: 'no' }],
+      unanswered: false,
+    });
+    assert.equal(
+      (await run({ providers: { a: [two] }, message: { recipients } })).health[0]?.health.kind,
+      'closed',
+    );
+    const known = { code: 450, enhanced: '4.7.0', text: 'Peak SMTP relay limit exceeded' };
+    const one: Answer = () => ({ recipients: [limited, known, limited, limited], unanswered: false });
+    assert.equal(
+      (await run({ providers: { a: [one] }, message: { recipients } })).health[0]?.health.kind,
+      'cooling',
+    );
+    const taken: Answer = () => ({
+      recipients: [limited, limited, { code: 250, text: 'ok' }, limited],
+      accepted: { code: 250, text: 'ok' },
+      unanswered: false,
+    });
+    const { health } = await run({ providers: { a: [taken] }, message: { recipients } });
+    assert.deepEqual(health[0]?.health, { kind: 'closed', strikes: 0, softStrikes: 0 });
+  });
+
   test('refused by every provider: dead; refused by one while the other is down: failed', async () => {
     const no = refusedAt('dot', 554, 'no', '5.6.0');
     assert.equal((await run({ providers: { a: [no], b: [no] } })).last?.kind, 'dead');
