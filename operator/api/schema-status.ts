@@ -45,7 +45,7 @@ const providerStatusSchema = z
     reason: words(256, 'Why, in one word.').optional(),
     message: words(
       1024,
-      'Why, in words; the reply of the provider where there is one. New words alone are written once a minute.',
+      'Why, in words; the reply of the provider where there is one, with [address] for each mail address in it. New words alone are written once a minute.',
     ).optional(),
   })
   .describe('One provider. With several replicas: the worst of what they see.');

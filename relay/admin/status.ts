@@ -71,7 +71,6 @@ export interface ProviderStatus {
   readonly reason: string;
   readonly message: string;
   readonly lastSuccessAt?: string;
-  readonly nextAttemptAt?: string;
   readonly connections: number;
 }
 
@@ -126,7 +125,6 @@ function providerStatus(view: ProviderView): ProviderStatus {
     reason,
     message,
     ...(view.lastSuccessAt !== undefined && { lastSuccessAt: iso(view.lastSuccessAt) }),
-    ...(view.nextAttemptAt !== undefined && { nextAttemptAt: iso(view.nextAttemptAt) }),
     connections,
   };
 }

@@ -19,11 +19,9 @@ export interface ProviderView {
   readonly since: number;
   /** One word from a fixed list; '' when all is well. */
   readonly reason: string;
-  /** A sentence; '' when all is well. Never contains credentials. */
+  /** A sentence; '' when all is well. Never contains credentials or a mail address. */
   readonly message: string;
   readonly lastSuccessAt?: number | undefined;
-  /** When a cooled-down or failing provider is tried again, milliseconds since the epoch. */
-  readonly nextAttemptAt?: number | undefined;
   readonly connections: number;
 }
 

@@ -71,7 +71,7 @@ interface Cooling {
 /** The circumstances of a failure. */
 export interface FailedAt {
   readonly now: number;
-  /** For people; see describe() in failure.ts. */
+  /** For people; see describe() in failure.ts. Names no address. */
   readonly message: string;
   /** The message that met it; absent when only the connection was concerned. */
   readonly messageId?: string;

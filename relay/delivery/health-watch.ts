@@ -4,6 +4,7 @@
  * says when it is back. Sends no mail.
  */
 import type { Emit } from '../telemetry/events.ts';
+import { maskAddresses } from './addresses.ts';
 import {
   type Health,
   initial,
@@ -103,7 +104,7 @@ export class HealthWatch {
       event: 'provider-probe',
       provider: this.#deps.provider,
       ok: result === undefined,
-      message: result?.message ?? 'connected and logged in',
+      message: maskAddresses(result?.message ?? 'connected and logged in'),
       ...(next === undefined ? {} : { nextInMs: Math.max(0, next - this.#deps.now()) }),
     });
     return result?.message;
@@ -130,8 +131,9 @@ export class HealthWatch {
     return isLast || (before !== undefined && this.#taken > before);
   }
 
+  /** What the provider answered to one mail is told to everybody from here on. */
   #moment(message: string): { now: number; message: string; random: number } {
-    return { now: this.#deps.now(), message, random: this.#deps.random() };
+    return { now: this.#deps.now(), message: maskAddresses(message), random: this.#deps.random() };
   }
 
   #become(next: Health): void {

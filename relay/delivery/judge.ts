@@ -7,6 +7,7 @@
  */
 import type { ReplyRule } from '../config/config.ts';
 import type { FailureClass } from '../telemetry/events.ts';
+import { withoutAddresses } from './addresses.ts';
 import { namedWait } from './backoff.ts';
 import type { Failure, Reply, Stage } from './failure.ts';
 import { type Known, lookUp } from './known-replies.ts';
@@ -66,18 +67,6 @@ export function judge(failure: Failure, context: JudgeContext, rules: readonly R
 /** 5xx: the sender must not repeat it unchanged (RFC 5321 section 4.2.1). */
 export function isPermanent(reply: Reply): boolean {
   return reply.code >= 500 && reply.code <= 599;
-}
-
-/** `<…>`, a quoted local part with its domain, or a word with an @ in it. */
-const addresses = /<[^<>]*>|"(?:[^"\\]|\\.)*"@\S*|\S*@\S*/g;
-
-/**
- * What the provider says in words of its own. Many repeat the address, and
- * that is chosen by whoever writes into some form: mail to throttle@… must
- * not make a throttle of an unknown user.
- */
-function withoutAddresses(text: string): string {
-  return text.replace(addresses, ' ');
 }
 
 interface Refusal {

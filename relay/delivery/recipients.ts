@@ -6,6 +6,7 @@
 import type { ResendConfig } from '../config/config.ts';
 import type { Recipient, StoredMessage } from '../spool/message.ts';
 import type { Settlement } from '../spool/spool.ts';
+import { maskAddresses } from './addresses.ts';
 import { resendDelay } from './backoff.ts';
 
 /** What decides when an unsettled message is due again. */
@@ -79,13 +80,14 @@ function reasonOfDeath(recipients: readonly Recipient[]): string {
     const count = `${those.length} of ${recipients.length} ${recipients.length === 1 ? 'recipient' : 'recipients'} ${state}`;
     return [answer === undefined ? count : `${count}: ${answer}`];
   });
-  return parts.join('; ');
+  return maskAddresses(parts.join('; '));
 }
 
+/** Names no address either. */
 function reasonOfFailure(recipients: readonly Recipient[], reason: string): string {
-  if (reason !== '') return reason;
+  if (reason !== '') return maskAddresses(reason);
   const pending = recipients.filter(({ state }) => state === 'pending');
-  return latest(pending)?.reply ?? 'no provider could be used';
+  return maskAddresses(latest(pending)?.reply ?? 'no provider could be used');
 }
 
 /** The one answered last. */

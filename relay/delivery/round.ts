@@ -7,6 +7,7 @@
  */
 import type { StoredMessage } from '../spool/message.ts';
 import type { Claim, Settlement, Spool } from '../spool/spool.ts';
+import { maskAddresses } from './addresses.ts';
 import { tryDelay } from './backoff.ts';
 import { Batches } from './batches.ts';
 import { describe } from './failure.ts';
@@ -312,7 +313,7 @@ export class Round {
 function learnLimit(provider: Provider, batches: Batches, { recipients, ended }: TransactionOutcome): void {
   if (ended?.verdict.again === 'fewer') {
     const carried = recipients.filter(one => one.kind === 'failed' && one.verdict.again === 'fewer');
-    batches.halve(carried.length, describe(ended.failure));
+    batches.halve(carried.length, maskAddresses(describe(ended.failure)));
   } else if (batches.found !== undefined && recipients.some(({ kind }) => kind === 'delivered')) {
     provider.tookOnly(batches.found.most, batches.found.reply);
   }

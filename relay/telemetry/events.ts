@@ -2,8 +2,9 @@
  * The catalogue of events: everything the relay tells about itself, one type
  * each. A part calls `emit`; log.ts makes a line of it, metrics.ts counts it.
  * Names are stable: dashboards, alerts and people's searches rest on them.
- * No event holds message content or credentials; addresses appear only in
- * the events about one recipient.
+ * No event holds message content or credentials. Addresses of
+ * senders and recipients appear only in the events about one mail; what is told
+ * of a provider names none.
  */
 
 /** Usable states of a provider; the order is that of seriousness. */

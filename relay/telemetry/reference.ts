@@ -16,7 +16,7 @@ export function eventsReference(): string {
   return `${[
     '# Events',
     generated,
-    'Everything the relay tells about itself is one of these events. By default the log has one line of JSON for each: `level`, `time` (ISO 8601, UTC), `event`, and the fields below; fields marked with a condition are absent where it does not hold. `logLevel` in config.json drops the quieter ones. Lines never hold message content or credentials; should a server echo a password, it is replaced by «redacted». Names, fields and their meaning are stable: fields may be added.',
+    'Everything the relay tells about itself is one of these events. By default the log has one line of JSON for each: `level`, `time` (ISO 8601, UTC), `event`, and the fields below; fields marked with a condition are absent where it does not hold. `logLevel` in config.json drops the quieter ones. Lines never hold message content or credentials; should a server echo a password, it is replaced by «redacted». Addresses of senders and recipients are in the events about one mail alone, also where a reply repeats one; in what is told of a provider, here, in `/status` and in the status of a MailRelay, `[address]` stands in their place. Names, fields and their meaning are stable: fields may be added.',
     repetition,
     'With `--log-format text` the same events are short lines for people. That form may change at any time.',
     ...sections,

@@ -353,6 +353,31 @@ describe('a throttle', { concurrency: true }, () => {
       assert.ok(tries.length >= 3, `${tries.length} tries: fewer could be slow domains`);
     }));
 
+  test('whose reply names a recipient is told of the provider without the address: in /status, events and other mail', () =>
+    withRelay(
+      {
+        providers: [{ script: { rcpt: '450 4.7.0 <bob@example.com>: peak SMTP relay limit exceeded' } }],
+      },
+      async relay => {
+        const first = await relay.send({ to: ['bob@example.com'] });
+        await relay.roundEnd(first);
+        const second = await relay.send({ to: ['ann@example.net'] });
+        await relay.roundEnd(second);
+        const said = '450 4.7.0 <[address]>: peak SMTP relay limit exceeded';
+        const { health } = relay.relay.endpoints;
+        const status = await (await fetch(`http://${health?.host}:${health?.port}/status`)).json();
+        const [provider] = (status as { providers: { state: string; message: string }[] }).providers;
+        assert.deepEqual([provider?.state, provider?.message], ['cooling', said]);
+        assert.ok(!JSON.stringify(status).includes('bob@'), JSON.stringify(status));
+        assert.deepEqual(
+          relay.heard('provider-state').map(({ message }) => message),
+          [said],
+        );
+        assert.equal((await relay.stored(second))?.reason, said);
+        assert.match((await relay.stored(first))?.recipients[0]?.reply ?? '', /<bob@example\.com>/);
+      },
+    ));
+
   test('sends mail to the next provider meanwhile', () =>
     withRelay(
       { providers: [{ script: { mail: '454 4.7.0 too many messages, retry after 30 seconds' } }, {}] },

@@ -85,6 +85,16 @@ describe('the health of a provider over time', () => {
     assert.equal(answered('n', domains.slice(2)), 'closed');
   });
 
+  test('says why it is out of use without naming an address, to whoever asks and when a probe fails', async t => {
+    const { watch, events, tick } = watching(t, [{ verdict: lost, message: '554 ask bob@example.com' }]);
+    for (let count = 0; count < 3; count++) watch.failed(lost, '421 <bob@example.com> goes too far', 'm');
+    const said = (): string => ('message' in watch.health ? watch.health.message : '');
+    assert.equal(said(), '421 <[address]> goes too far');
+    await tick(5000);
+    assert.equal(said(), '554 ask [address]');
+    assert.ok(!JSON.stringify(events).includes('bob'), JSON.stringify(events));
+  });
+
   test('three failures in a row open it, a success between starts the count again', t => {
     const { watch, changes } = watching(t);
     watch.failed(lost, 'x');

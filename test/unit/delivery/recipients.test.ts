@@ -59,12 +59,17 @@ suite('settlementOf', () => {
   test('names no address in a reason', () => {
     const dead = settlementOf(
       message,
-      [recipient('rejected', { reply: '550 No' }), recipient('expired')],
+      [recipient('rejected', { reply: '550 <rejected@example.com>: No' }), recipient('expired')],
       close,
     );
     assert.ok(dead.kind === 'dead');
     assert.doesNotMatch(dead.reason, /@/);
-    assert.equal(dead.reason, '1 of 2 recipients rejected: 550 No; 1 of 2 recipients expired');
+    assert.equal(dead.reason, '1 of 2 recipients rejected: 550 <[address]>: No; 1 of 2 recipients expired');
+    const waits = [recipient('pending', { reply: '450 <pending@example.com>: later' })];
+    for (const reason of ['', '450 <pending@example.com>: later']) {
+      const failed = settlementOf(message, waits, { ...close, reason });
+      assert.equal(failed.kind === 'failed' && failed.reason, '450 <[address]>: later');
+    }
   });
 
   test('is failed while someone is pending, due again after a minute, then two, then four', () => {

@@ -520,6 +520,17 @@ describe('a message that has too many recipients, found out at its final dot', {
     assert.equal(health[0]?.recipientsPerMessage, 30);
   });
 
+  test('is told of the provider without the address that its refusal repeats', async () => {
+    const { told } = await run({
+      providers: { a: repeated(takingAtMost(1, [554, '<r0@example.net>: Recipient count exceeds 1.'])) },
+      limits,
+      message: { recipients: addresses(2) },
+    });
+    const [limit] = told;
+    const reply = '554 <[address]>: Recipient count exceeds 1.';
+    assert.equal(limit?.event === 'recipient-limit-found' && limit.reply, reply);
+  });
+
   test('teaches nothing when it was taken in no other way either', async () => {
     const { told, health } = await run({
       providers: { a: repeated(takingAtMost(0, exceeds)) },
