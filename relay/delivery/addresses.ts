@@ -25,5 +25,5 @@ const everyAddress =
  * the Kubernetes API.
  */
 export function maskAddresses(text: string): string {
-  return text.replace(everyAddress, '[address]');
+  return text.includes('@') ? text.replace(everyAddress, '[address]') : text;
 }

@@ -25,6 +25,10 @@ type FieldOf<N extends EventName> = Exclude<keyof EventNamed<N>, 'event'>;
 export interface Repeating<Field> {
   readonly equal: readonly Field[];
   readonly givenUp: Field;
+  /** How many of the same are told at once; absent = one. The more, the fewer are told apart. */
+  readonly first?: number;
+  /** Words that hold a digit make no difference: numbers, codes, the names that servers give their mail. */
+  readonly regardlessOfNumbers?: true;
 }
 
 /** One event: its usual level, and another one where it can be bad news. */
@@ -38,7 +42,8 @@ export interface Entry<N extends EventName> {
   };
   /**
    * For events that a client can bring about as often as it likes, and for
-   * those alone: see repeats.ts. Never for what is told of accepted mail.
+   * mail that still waits, which one outage says of all mail at once: see
+   * repeats.ts. Never for an attempt or for the end of accepted mail.
    */
   readonly repeats?: Repeating<FieldOf<N>>;
   readonly meaning: string;
@@ -146,13 +151,15 @@ export const catalogue: Catalogue = {
   },
   'round-failed': {
     level: 'warn',
-    meaning: 'No provider took the message in this round; it lies in emails/failed and is sent again later.',
+    repeats: { equal: ['reason'], givenUp: 'reason', first: 10, regardlessOfNumbers: true },
+    meaning:
+      'No provider took the message in this round; it lies in emails/failed and is sent again later. What the log sums up of it, `mailrelay queue list` and `queue show` have of each message.',
     fields: {
       id,
       rounds: 'Rounds it has failed so far.',
       pending: 'Recipients still to be sent to.',
       dueInMs: 'Milliseconds until its next round.',
-      reason: 'What the last provider said.',
+      reason: 'What the last provider said, with `[address]` for each mail address in it.',
     },
   },
   'message-dead': {

@@ -6,7 +6,7 @@ import { maxKeys, windowMs } from './repeats.ts';
 const generated =
   '<!-- Made by relay/telemetry/write-reference.ts from the definitions in that folder: change those, then run it. -->';
 
-const repetition = `Clients can bring some events about as often as they like: those with a field \`repeated\` below. Of equal ones the log writes the first at once and only counts the others; every ${windowMs / 1000} seconds, and at the end, one line that looks like the last of them says in \`repeated\` for how many it stands. So a line without \`repeated\` stands for itself, and the sum is the number of events. With more than ${maxKeys} different ones in that time, those beyond are counted together, with \`others\` in the field that they differ in. Metrics count every refusal. No other event is ever left out.`;
+const repetition = `Some events clients can bring about as often as they like, and one comes for each mail that waits: those with a field \`repeated\` below. Of equal ones the log writes the first at once, or the first few, and only counts the others; every ${windowMs / 1000} seconds, and at the end, one line that looks like the last of them says in \`repeated\` for how many it stands. So a line without \`repeated\` stands for itself, and the sum is the number of events. With more than ${maxKeys} different ones in that time (fewer where the first few are written), those beyond are counted together, with \`others\` in the field that they differ in. Metrics count each. No other event is ever left out.`;
 
 /** One section an event, in the order of the catalogue. */
 export function eventsReference(): string {
@@ -35,8 +35,11 @@ function eventSection(name: string, { level, trouble, repeats, meaning, fields }
 /** The field that the log adds. */
 function repeatedField(repeats: Repeating<string> | undefined): [string, string][] {
   if (repeats === undefined) return [];
-  const fields = repeats.equal.map(field => `\`${field}\``).join(' and ');
-  return [['repeated', `For how many with the same ${fields} the line stands; absent = for itself.`]];
+  const { equal, first = 1, regardlessOfNumbers } = repeats;
+  const fields = equal.map(field => `\`${field}\``).join(' and ');
+  const same = regardlessOfNumbers ? `${fields}, words with digits in them aside,` : fields;
+  const few = first === 1 ? '' : ` The first ${first} are written.`;
+  return [['repeated', `For how many with the same ${same} the line stands; absent = for itself.${few}`]];
 }
 
 /** Two tables: the relay's own metrics, then those of the process. */

@@ -1,10 +1,11 @@
 /**
  * What the log has just said, so that it need not say it once more. Some
- * events happen as often as a client likes (`repeats` in catalogue.ts): of
- * equal ones the first is written at once, the others are counted, and at the
- * end of a window one line stands for them. All other events pass. Each key
- * gets at most one line a window, and the keys are bounded, so lines and
- * memory are, whatever clients do: some 1,300 lines a minute at the very most.
+ * events happen as often as a client likes, or once for each mail that waits
+ * (`repeats` in catalogue.ts): of equal ones the first, or the first few, are
+ * written at once, the others are counted, and at the end of a window one line
+ * stands for them. All other events pass. Keys are bounded, and so are the
+ * lines that each gets in a window, so lines and memory are, whatever clients
+ * and providers do: some 1,300 lines a minute of one event at the very most.
  * Keeps no clock: `now` is a monotonic millisecond clock of the caller's.
  */
 import { catalogue, type Entry, type EventName, type Repeating } from './catalogue.ts';
@@ -16,13 +17,19 @@ export type LogLine = RelayEvent & { readonly repeated?: number };
 /** Long enough to take the weight off a log, short enough for whoever follows it. */
 export const windowMs = 10_000;
 
-/** Beyond these, one field of the event is given up: there is a key more for each refusal reason at most. */
+/**
+ * Beyond these, one field of the event is given up: there is a key more for each refusal reason at most. Events of which
+ * the first ten are written have a tenth of them.
+ */
 export const maxKeys = 200;
 
 /** What stands in the field that is given up. */
 const others = 'others';
 
 interface Window {
+  readonly name: EventName;
+  /** How many were written before counting began. */
+  readonly written: number;
   /** The newest of those that were not written. */
   readonly last: LogLine;
   readonly more: number;
@@ -34,6 +41,8 @@ type Fields = Readonly<Record<string, unknown>>;
 export class Repeats {
   /** In the order in which they end. */
   readonly #windows = new Map<string, Window>();
+  /** How many there are of each event. */
+  readonly #open = new Map<EventName, number>();
 
   /** Is it to be written now? If not, it is counted. */
   isNews(event: RelayEvent, now: number): boolean {
@@ -42,11 +51,13 @@ export class Repeats {
     const key = this.#key(event, repeats);
     const window = this.#windows.get(key.text);
     if (window === undefined) {
-      this.#windows.set(key.text, { last: event, more: 0, until: now + windowMs });
+      this.#begin(key.text, { name: event.event, written: 1, last: event, more: 0, until: now + windowMs });
       return true;
     }
-    this.#windows.set(key.text, { ...window, last: key.line, more: window.more + 1 });
-    return false;
+    const isNews = window.written < (repeats.first ?? 1);
+    const counted = { last: key.line, more: window.more + 1 };
+    this.#windows.set(key.text, { ...window, ...(isNews ? { written: window.written + 1 } : counted) });
+    return isNews;
   }
 
   /** When the first window ends; undefined = none is open. */
@@ -59,10 +70,10 @@ export class Repeats {
     const lines: LogLine[] = [];
     for (const [key, window] of this.#windows) {
       if (window.until > now) break;
-      this.#windows.delete(key);
+      this.#end(key, window);
       if (window.more === 0) continue;
       lines.push(lineOf(window));
-      this.#windows.set(key, { ...window, more: 0, until: now + windowMs });
+      this.#begin(key, { ...window, more: 0, until: now + windowMs });
     }
     return lines;
   }
@@ -71,21 +82,43 @@ export class Repeats {
   rest(): LogLine[] {
     const windows = [...this.#windows.values()];
     this.#windows.clear();
+    this.#open.clear();
     return windows.filter(({ more }) => more > 0).map(lineOf);
   }
 
+  #begin(key: string, window: Window): void {
+    this.#windows.set(key, window);
+    this.#open.set(window.name, this.#opened(window.name) + 1);
+  }
+
+  #end(key: string, { name }: Window): void {
+    this.#windows.delete(key);
+    this.#open.set(name, this.#opened(name) - 1);
+  }
+
+  #opened(name: EventName): number {
+    return this.#open.get(name) ?? 0;
+  }
+
   /** The event's own key; when there are too many, the one it shares with others. */
-  #key(event: RelayEvent, { equal, givenUp }: Repeating<string>): { text: string; line: LogLine } {
-    const own = textOf(event, equal);
-    if (this.#windows.has(own) || this.#windows.size < maxKeys) return { text: own, line: event };
+  #key(event: RelayEvent, repeats: Repeating<string>): { text: string; line: LogLine } {
+    const { equal, givenUp, first = 1 } = repeats;
+    const own = textOf(event, equal, repeats);
+    const room = this.#windows.size < maxKeys && this.#opened(event.event) < maxKeys / first;
+    if (room || this.#windows.has(own)) return { text: own, line: event };
     const shared = equal.filter(field => field !== givenUp);
-    return { text: textOf(event, shared), line: { ...event, [givenUp]: others } };
+    return { text: textOf(event, shared, repeats), line: { ...event, [givenUp]: others } };
   }
 }
 
-function textOf(event: RelayEvent, fields: readonly string[]): string {
-  const values = fields.map(field => (event as unknown as Fields)[field]);
-  return [event.event, ...values].join('\0');
+function textOf(event: RelayEvent, fields: readonly string[], repeats: Repeating<string>): string {
+  const values = fields.map(field => String((event as unknown as Fields)[field]));
+  const compared = repeats.regardlessOfNumbers ? values.map(withoutNumbers) : values;
+  return [event.event, ...compared].join('\0');
+}
+
+function withoutNumbers(text: string): string {
+  return text.replace(/\S+/g, word => (/\d/.test(word) ? '#' : word));
 }
 
 function lineOf({ last, more }: Window): LogLine {

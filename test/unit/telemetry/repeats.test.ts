@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { catalogue } from '../../../relay/telemetry/catalogue.ts';
-import type { RefusalReason, Refused } from '../../../relay/telemetry/events.ts';
+import type { RefusalReason, Refused, RelayEvent, RoundFailed } from '../../../relay/telemetry/events.ts';
 import { type LogLine, maxKeys, Repeats, windowMs } from '../../../relay/telemetry/repeats.ts';
 import { everyEvent } from './events.ts';
 
@@ -24,7 +24,7 @@ function logging() {
   return {
     repeats,
     lines,
-    take(event: Refused, now: number): void {
+    take(event: RelayEvent, now: number): void {
       if (repeats.isNews(event, now)) lines.push(event);
     },
     end(now: number): void {
@@ -118,16 +118,73 @@ describe('what a client repeats', () => {
   });
 });
 
+describe('mail that waits after its round', () => {
+  const waiting = (id: string, reason: string): RoundFailed => ({
+    event: 'round-failed',
+    id,
+    rounds: 1,
+    pending: 1,
+    dueInMs: 60_000,
+    reason,
+  });
+
+  test('is told of ten times for one reason, then summed up for as long as it goes on', () => {
+    const { lines, take, end } = logging();
+    for (let mail = 0; mail < 1000; mail++) take(waiting(`m${mail}`, 'connect: refused'), mail);
+    assert.deepEqual(
+      lines,
+      Array.from({ length: 10 }, (_, mail) => waiting(`m${mail}`, 'connect: refused')),
+    );
+    end(windowMs);
+    take(waiting('n', 'connect: refused'), windowMs + 1);
+    end(2 * windowMs);
+    assert.deepEqual(lines.slice(10), [
+      { ...waiting('m999', 'connect: refused'), repeated: 990 },
+      { ...waiting('n', 'connect: refused'), repeated: 1 },
+    ]);
+    end(3 * windowMs);
+    take(waiting('o', 'connect: refused'), 4 * windowMs);
+    assert.deepEqual(lines.slice(12), [waiting('o', 'connect: refused')]);
+  });
+
+  test('waits for another reason only where more differs than numbers and what holds one', () => {
+    const { repeats, lines, take } = logging();
+    for (let mail = 0; mail < 50; mail++) {
+      take(waiting(`m${mail}`, `451 4.3.0 ${mail}F2A: greylisted for ${300 - mail} seconds`), 0);
+      if (mail < 10) take(waiting(`n${mail}`, '451 4.3.0 out of memory'), 0);
+    }
+    assert.equal(lines.length, 20);
+    assert.deepEqual(
+      repeats.rest().map(({ repeated }) => repeated),
+      [40],
+    );
+  });
+
+  test('costs no more lines than a client can, whatever the reasons', () => {
+    const { repeats, lines, take } = logging();
+    const word = (n: number): string => String.fromCharCode(97 + (n % 26), 97 + (Math.floor(n / 26) % 26));
+    for (let mail = 0; mail < 5000; mail++) take(waiting(`m${mail}`, `no ${word(mail)}`), 0);
+    lines.push(...repeats.ended(windowMs));
+    assert.ok(lines.length <= maxKeys + 10 + maxKeys / 10 + 1, `${lines.length}`);
+    assert.equal(
+      lines.reduce((sum, { repeated = 1 }) => sum + repeated, 0),
+      5000,
+    );
+    assert.ok(lines.some(line => line.event === 'round-failed' && line.reason === 'others'));
+  });
+});
+
 describe('what nobody can repeat at will', () => {
   const mail = everyEvent.filter(({ event }) => catalogue[event].repeats === undefined);
 
-  test('is told each time: accepted mail, attempts, providers, settlements, the store', () => {
+  test('is told each time: accepted mail, its end, attempts, providers, settlements, the store', () => {
     const repeats = new Repeats();
     for (const event of [...mail, ...mail]) assert.ok(repeats.isNews(event, 0), event.event);
     assert.equal(repeats.nextEnd, undefined);
     const names = mail.map(({ event }) => event);
     for (const event of everyEvent) {
-      if ('id' in event || 'provider' in event) assert.ok(names.includes(event.event), event.event);
+      const ofMail = 'id' in event && event.event !== 'round-failed';
+      if (ofMail || 'provider' in event) assert.ok(names.includes(event.event), event.event);
     }
   });
 });
