@@ -11,7 +11,8 @@ export class ProviderPool {
   readonly #limits: () => ProviderLimits;
   readonly #now: () => number;
   readonly #idle: { session: Session; timer: NodeJS.Timeout }[] = [];
-  readonly #busy = new Set<Session>();
+  /** Those at work, and since when. */
+  readonly #busy = new Map<Session, number>();
   /** When each was taken in, by this pool's own clock. */
   readonly #since = new WeakMap<Session, number>();
   #retired = false;
@@ -33,9 +34,14 @@ export class ProviderPool {
     return this.#idle.length + this.#busy.size;
   }
 
-  /** For how long none of those at work has said or been sent anything, ms; 0 when none is at work. */
+  /**
+   * For how long none of those at work has said or been sent anything, ms;
+   * infinite when none is at work. What one was idle before says nothing.
+   */
   get quietMs(): number {
-    return this.#busy.size === 0 ? 0 : Math.min(...[...this.#busy].map(({ quietMs }) => quietMs));
+    const now = this.#now();
+    const quiet = [...this.#busy].map(([{ quietMs }, since]) => Math.min(quietMs, now - since));
+    return Math.min(...quiet);
   }
 
   /** Takes in a connection that is ready. `onClosed` hears when it ends while idle. */
@@ -52,7 +58,7 @@ export class ProviderPool {
     const entry = this.#idle.pop();
     if (entry === undefined) return undefined;
     clearTimeout(entry.timer);
-    this.#busy.add(entry.session);
+    this.#busy.set(entry.session, this.#now());
     this.inUse[lane] += 1;
     return entry.session;
   }
@@ -83,7 +89,7 @@ export class ProviderPool {
   /** Closes everything at once. */
   destroy(): void {
     this.closeIdle();
-    for (const session of this.#busy) session.destroy();
+    for (const session of this.#busy.keys()) session.destroy();
   }
 
   #goodForMore(session: Session): boolean {

@@ -10,6 +10,9 @@ import { accept, drop, raw, type ScriptStage, stall, take } from '../smtp/script
 import { until } from '../smtp/wait.ts';
 import { type ProviderSetup, silentAt, withRelay } from './relay-under-test.ts';
 
+/** For what is about time itself: a connection that was quiet for so long. */
+const elapse = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));
+
 const hasSeen = ({ sessions }: ScriptedProvider, command: string): boolean =>
   sessions.some(({ commands }) => commands.some(line => line.startsWith(command)));
 
@@ -111,6 +114,22 @@ describe('a silent primary', { concurrency: true }, () => {
         assert.equal(relay.provider(0).messages.length, 1);
       },
     ));
+
+  test('is none that had nothing to say for a while: mail that is due all at once goes to it', () => {
+    const script = { rcpt: '450 4.2.2 mailbox full' };
+    const first = { script, entry: { limits: { maxConnections: 1 } } };
+    const setup = { providers: [first, { script }], config: { retry: { patienceSeconds: 2 } } };
+    return withRelay(setup, async relay => {
+      const ids = await relay.sendMany(10);
+      for (const id of ids) await relay.roundEnd(id);
+      for (const provider of relay.providers) provider.follow({});
+      await elapse(2100);
+      relay.pass(90_000);
+      await relay.until('recipient-delivered', ids.length);
+      assert.equal(relay.provider(0).messages.length, ids.length);
+      assert.equal(relay.provider(0).counters.connections, 1);
+    });
+  });
 
   test('that is passed over while mail waits behind it gives that mail back to the first that returns', () =>
     withRelay({ providers: [{}, stuckOn('dot')], config: { retry: { patienceSeconds: 1 } } }, async relay => {

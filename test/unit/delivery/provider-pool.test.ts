@@ -33,6 +33,25 @@ describe('a pool of connections', () => {
     assert.deepEqual([made.idle, made.established, made.inUse.resend], [1, 2, 0]);
   });
 
+  test('is quiet since its last byte, or since a connection was taken where that is later', () => {
+    const clock = { now: 0 };
+    const made = pool(clock);
+    const [a, b] = [new FakeSession(), new FakeSession()];
+    made.add(a, () => undefined);
+    made.add(b, () => undefined);
+    clock.now = 60_000;
+    a.quietMs = b.quietMs = 60_000;
+    made.take('fresh');
+    assert.equal(made.quietMs, 0);
+    clock.now += 3000;
+    assert.equal(made.quietMs, 3000);
+    b.quietMs = 1000;
+    assert.equal(made.quietMs, 1000);
+    b.quietMs = 4000;
+    made.take('fresh');
+    assert.equal(made.quietMs, 0, 'while one has just been taken, the pool is not quiet');
+  });
+
   test('closes one that has carried its messages', () => {
     const made = pool();
     const session = new FakeSession();

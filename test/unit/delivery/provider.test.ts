@@ -177,6 +177,21 @@ describe('patience', { concurrency: true }, () => {
 
   const one = { ...config, limits: { ...config.limits, maxConnections: 1 } };
 
+  /** A provider with patience of 10 ms by the test's clock, by which all its connections stand still. */
+  function standing(
+    limited: typeof config,
+    open: (count: number) => FakeSession | Promise<FakeSession> = () => new FakeSession(),
+  ): { provider: Provider; sessions: FakeSession[]; stand: (ms: number) => void } {
+    let clock = 0;
+    const { deps, sessions } = surroundings((_, count) => open(count), { patienceMs: 10 });
+    const provider = new Provider(limited, { ...deps, now: () => clock });
+    const stand = (ms: number): void => {
+      clock += ms;
+      for (const session of sessions) session.quietMs += ms;
+    };
+    return { provider, sessions, stand };
+  }
+
   test('has no end while anything moves on a connection, however long the line', async () => {
     const { deps } = surroundings(() => new FakeSession(), { patienceMs: 1 });
     const provider = new Provider(one, deps);
@@ -195,13 +210,12 @@ describe('patience', { concurrency: true }, () => {
   });
 
   test('ends where nothing moves on any connection, for those in the line and for those who come', async () => {
-    const { deps, sessions } = surroundings(() => new FakeSession(), { patienceMs: 10 });
-    const provider = new Provider(one, deps);
+    const { provider, sessions, stand } = standing(one);
     const first = await granted(provider);
     const stays = provider.acquire('fresh', nowhereElse);
     let isElsewhere = false;
     const goes = provider.acquire('fresh', () => isElsewhere);
-    sessions[0]!.quietMs = 10;
+    stand(10);
     assert.equal(provider.inviting, false);
     assert.equal((await provider.acquire('fresh', () => true)).kind, 'impatient', 'at once');
     isElsewhere = true;
@@ -213,19 +227,30 @@ describe('patience', { concurrency: true }, () => {
     provider.destroy();
   });
 
+  test('begins when a connection is taken, however long it was idle before', async () => {
+    const { provider, stand } = standing(one);
+    (await granted(provider)).release();
+    stand(60_000);
+    const second = await granted(provider);
+    assert.equal(provider.inviting, true);
+    stand(9);
+    assert.equal(provider.inviting, true);
+    const third = provider.acquire('fresh', () => true);
+    second.release();
+    assert.equal((await third).kind, 'granted');
+    provider.destroy();
+  });
+
   test('ends on trial, too, where nothing moves on the few connections that it has', async () => {
     let down = true;
-    const { deps, sessions } = surroundings(() => (down ? Promise.reject(refused) : new FakeSession()), {
-      patienceMs: 10,
-    });
-    const provider = new Provider(config, deps);
+    const { provider, stand } = standing(config, () => (down ? Promise.reject(refused) : new FakeSession()));
     await provider.acquire('fresh', nowhereElse);
     down = false;
     await provider.probe();
     await Promise.all([granted(provider), granted(provider), granted(provider)]);
     let isElsewhere = false;
     const goes = provider.acquire('fresh', () => isElsewhere);
-    for (const session of sessions) session.quietMs = 10;
+    stand(10);
     isElsewhere = true;
     assert.equal((await goes).kind, 'impatient');
     provider.destroy();
