@@ -17,8 +17,8 @@ export interface PatienceDeps {
   readonly patienceMs: () => number;
   /** Mail has waited as long as it must. */
   readonly late: () => boolean;
-  /** For how long nothing has moved on the connections at work, ms. */
-  readonly quietMs: () => number;
+  /** For how long nothing has moved that mail waits for, ms. */
+  readonly stillMs: () => number;
 }
 
 /** Between two looks whether who waits may leave. */
@@ -71,7 +71,7 @@ export class PatientLine {
   keepLooking(): void {
     if (this.#timer !== undefined || this.size === 0) return;
     const patienceMs = this.#deps.patienceMs();
-    const left = patienceMs - this.#deps.quietMs();
+    const left = patienceMs - this.#deps.stillMs();
     const look = (): void => {
       this.#timer = undefined;
       this.dismissImpatient();

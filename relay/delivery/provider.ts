@@ -58,13 +58,14 @@ export class Provider {
   readonly #line = new PatientLine({
     patienceMs: () => this.#deps.retry().patienceMs,
     late: () => this.#late,
-    quietMs: () => this.#pool.quietMs,
+    stillMs: () => this.#stillMs ?? 0,
   });
   readonly #allowance: Allowance;
   readonly #series: ConnectSeries;
   readonly #watch: HealthWatch;
   readonly #abort = new AbortController();
-  #opening = 0;
+  /** Connections that are being opened, and since when: the oldest first. */
+  readonly #opening = new Set<{ readonly since: number }>();
   #closed = false;
 
   constructor(config: ProviderConfig, deps: ProviderDeps) {
@@ -106,7 +107,7 @@ export class Provider {
   }
 
   get connections(): number {
-    return this.#pool.established + this.#opening;
+    return this.#pool.established + this.#opening.size;
   }
 
   get usable(): boolean {
@@ -213,15 +214,27 @@ export class Provider {
     return this.#allowance.admits(fresh + resend);
   }
 
-  /** Mail has waited here as long as it must: no connection yet, or nothing moves on any of those there are. */
-  get #late(): boolean {
-    return this.#pool.established === 0 ? this.#series.late : this.#stuck;
+  /** May it have one connection more? */
+  get #hasRoom(): boolean {
+    return this.connections < this.#allowance.connections;
   }
 
-  /** Connections that work on for minutes without a sign of life, and none besides that may be used. */
-  get #stuck(): boolean {
-    const free = this.#pool.idle > 0 && this.#admits;
-    return !free && this.#pool.busy > 0 && this.#pool.quietMs >= this.#deps.retry().patienceMs;
+  /** Mail has waited here as long as it must: no connection yet, or nothing moves on any of those there are. */
+  get #late(): boolean {
+    const stillMs = this.#stillMs;
+    return this.#series.late || (stillMs !== undefined && stillMs >= this.#deps.retry().patienceMs);
+  }
+
+  /**
+   * For how long nothing has moved, neither on the connections at work nor on
+   * those being opened, ms. undefined = one is free, or nobody has tried yet to
+   * open one more: what hangs may be one mail's affair and not the provider's.
+   */
+  get #stillMs(): number | undefined {
+    if (this.#pool.idle > 0 && this.#admits) return undefined;
+    const [oldest] = this.#opening;
+    if (oldest === undefined) return this.#hasRoom ? undefined : this.#pool.quietMs;
+    return Math.min(this.#pool.quietMs, this.#deps.now() - oldest.since);
   }
 
   /** Serves who waits, then opens what is still lacking. */
@@ -249,24 +262,24 @@ export class Provider {
   #needsOneMore(): boolean {
     const { established } = this.#pool;
     if (this.#series.pausing || !this.usable) return false;
-    if (this.#opening >= (established === 0 ? 1 : PARALLEL_OPENS)) return false;
+    if (this.#opening.size >= (established === 0 ? 1 : PARALLEL_OPENS)) return false;
     // What the rate holds back needs no connection yet: opened now, it would idle, end, and be opened again.
-    const wanted = this.#allowance.shares(this.#line.size) > this.#pool.idle + this.#opening;
+    const wanted = this.#allowance.shares(this.#line.size) > this.#pool.idle + this.#opening.size;
     if (!(wanted || (established === 0 && this.#series.running))) return false;
-    return established + this.#opening < this.#allowance.connections;
+    return this.#hasRoom;
   }
 
   async #open(): Promise<void> {
-    this.#opening += 1;
+    const opening = { since: this.#deps.now() };
+    this.#opening.add(opening);
     if (this.#pool.established === 0) this.#series.begin();
-    const startedAt = this.#deps.now();
     const result = await tryToOpen(() => this.#session());
-    this.#opening -= 1;
+    this.#opening.delete(opening);
     if (this.#closed) {
       if (result.session !== undefined) void result.session.quit();
       return;
     }
-    if (result.session === undefined) this.#openFailed(result.failure, startedAt);
+    if (result.session === undefined) this.#openFailed(result.failure, opening.since);
     else {
       this.#series.end();
       this.#pool.add(result.session, () => this.#pump());

@@ -115,6 +115,60 @@ describe('a silent primary', { concurrency: true }, () => {
       },
     ));
 
+  test('on one connection alone, at a slow final dot, keeps all other mail', () =>
+    withRelay(
+      {
+        providers: [{ script: { dot: [stall] }, entry: { timeouts: { finalDotSeconds: 60 } } }, {}],
+        config: { retry: { patienceSeconds: 2 } },
+      },
+      async relay => {
+        const held = await relay.send();
+        await until(() => hasSeen(relay.provider(0), 'DATA'), 'a mail at the first');
+        await elapse(2100);
+        const ids = await relay.sendMany(5);
+        for (const id of ids) await relay.until('recipient-delivered', 1, id);
+        assert.equal(relay.provider(0).messages.length, 5);
+        assert.equal(relay.provider(1).counters.connections, 0);
+        relay.provider(0).release();
+        await relay.until('recipient-delivered', 1, held);
+      },
+    ));
+
+  test('on its one connection at work and on every new one sends mail on, the first of it after patience', () =>
+    withRelay(
+      {
+        providers: [
+          {
+            script: { dot: [stall] },
+            entry: { timeouts: { greetingSeconds: 60, finalDotSeconds: 60 } },
+          },
+          {},
+        ],
+        config: { retry: { patienceSeconds: 1 } },
+      },
+      async relay => {
+        const held = await relay.send();
+        await until(() => hasSeen(relay.provider(0), 'DATA'), 'a mail at the first');
+        await elapse(1100);
+        relay.provider(0).blackHole();
+        const startedAt = performance.now();
+        const ids = await relay.sendMany(5);
+        for (const id of ids) await relay.until('recipient-delivered', 1, id);
+        const tookMs = performance.now() - startedAt;
+        assert.ok(tookMs > 900, `it was left after ${tookMs} ms`);
+        assert.equal(relay.provider(1).messages.length, 5);
+        const { connections } = relay.provider(0).counters;
+        await relay.until('recipient-delivered', 1, await relay.send());
+        assert.equal(relay.provider(1).messages.length, 6);
+        assert.equal(relay.provider(0).counters.connections, connections, 'later mail tries it no more');
+        assert.equal(relay.heard('attempt', held).length, 0, 'it is still on its first try');
+        await relay.provider(0).up();
+        relay.provider(0).release();
+        await relay.until('recipient-delivered', 1, held);
+        assert.equal(relay.provider(0).messages.length, 1);
+      },
+    ));
+
   test('is none that had nothing to say for a while: mail that is due all at once goes to it', () => {
     const script = { rcpt: '450 4.2.2 mailbox full' };
     const first = { script, entry: { limits: { maxConnections: 1 } } };

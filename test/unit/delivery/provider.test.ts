@@ -227,6 +227,48 @@ describe('patience', { concurrency: true }, () => {
     provider.destroy();
   });
 
+  test('has no end while one connection more can be opened, however long the others stand still', async () => {
+    const { provider, sessions, stand } = standing(config);
+    await granted(provider);
+    stand(60_000);
+    assert.equal(provider.inviting, true);
+    const grant = await provider.acquire('fresh', () => true);
+    assert.equal(grant.kind === 'granted' && grant.session, sessions[1]);
+    provider.destroy();
+  });
+
+  test('ends where all stand still and one more has been opened for as long, not sooner', async () => {
+    const { provider, stand } = standing(config, count => (count === 1 ? new FakeSession() : silent()));
+    await granted(provider);
+    stand(60_000);
+    let looks = 0;
+    const goes = provider.acquire('fresh', () => {
+      looks += 1;
+      return true;
+    });
+    stand(9);
+    assert.equal(provider.inviting, true);
+    assert.equal(looks, 0);
+    stand(1);
+    assert.equal((await goes).kind, 'impatient');
+    assert.equal((await provider.acquire('fresh', () => true)).kind, 'impatient', 'at once');
+    provider.destroy();
+  });
+
+  test('ends where the last connection was lost while another is opened without end', async () => {
+    const { provider, sessions, stand } = standing(config, count =>
+      count === 1 ? new FakeSession() : silent(),
+    );
+    const first = await granted(provider);
+    const goes = provider.acquire('fresh', () => true);
+    sessions[0]!.usable = false;
+    first.release();
+    assert.equal(provider.inviting, true);
+    stand(10);
+    assert.equal((await goes).kind, 'impatient');
+    provider.destroy();
+  });
+
   test('begins when a connection is taken, however long it was idle before', async () => {
     const { provider, stand } = standing(one);
     (await granted(provider)).release();
