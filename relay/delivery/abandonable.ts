@@ -11,12 +11,12 @@ export class GivenUp extends Error {
   }
 }
 
-/** The same chunks; throws GivenUp as soon as `signal` is aborted while one is waited for. */
+/** The same chunks; throws GivenUp as soon as `signal` is aborted while one is waited for, and asks for none after that. */
 export async function* abandonable<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncIterable<T> {
   const iterator = source[Symbol.asyncIterator]();
   try {
     for (;;) {
-      const { value, done } = await orGivenUp(iterator.next(), signal);
+      const { value, done } = await orGivenUp(() => iterator.next(), signal);
       if (done === true) return;
       yield value;
     }
@@ -26,14 +26,17 @@ export async function* abandonable<T>(source: AsyncIterable<T>, signal: AbortSig
   }
 }
 
-/** A listener of its own each time: what waits for a signal that lives long would pile up on it. */
-async function orGivenUp<T>(next: Promise<T>, signal: AbortSignal): Promise<T> {
+/**
+ * A listener of its own each time: what waits for a signal that lives long would pile up on it.
+ * `next` is asked only when somebody will hear its answer: a failure that nobody hears ends the process.
+ */
+async function orGivenUp<T>(next: () => Promise<T>, signal: AbortSignal): Promise<T> {
   if (signal.aborted) throw new GivenUp();
   const { promise, reject } = Promise.withResolvers<never>();
   const giveUp = (): void => reject(new GivenUp());
   signal.addEventListener('abort', giveUp);
   try {
-    return await Promise.race([next, promise]);
+    return await Promise.race([next(), promise]);
   } finally {
     signal.removeEventListener('abort', giveUp);
   }
