@@ -17,7 +17,7 @@ const senderHeaders = ['return-path', 'x-envelope-from', 'x-envelope-sender', 's
 const envelopeHeaders = ['x-envelope-to', 'x-original-to', 'delivered-to'];
 const authorHeaders = ['to', 'cc', 'bcc'];
 
-/** `head`: at least the whole header of the message. */
+/** `head`: at least the whole header of the message, read as UTF-8 (RFC 6532); bytes that are none are U+FFFD in an address, too. */
 export function envelopeFromHeaders(head: string): Envelope {
   const headers = readHeaders(head);
   const noted = addresses(headers, envelopeHeaders);
@@ -34,7 +34,7 @@ function readHeaders(head: string): Headers {
   const unfolded = head.slice(0, end).replace(/\r?\n[ \t]+/g, ' ');
   const headers = new Map<string, string[]>();
   for (const line of unfolded.split(/\r?\n/)) {
-    const field = /^([!-9;-~]+)[ \t]*:(.*)$/.exec(line);
+    const field = /^([!-9;-~]+)[ \t]*:(.*)$/s.exec(line);
     if (field === null) continue;
     const name = field[1]!.toLowerCase();
     headers.set(name, [...(headers.get(name) ?? []), field[2]!.trim()]);

@@ -68,7 +68,16 @@ export async function readMail(path: string, given: GivenEnvelope): Promise<Mail
     throw new Error('no header names a recipient; say it with --recipient');
   }
   if (header['sender'] === undefined) throw new Error('no header names the sender; say it with --sender');
+  mustBeReadable([header['sender']], '--sender');
+  mustBeReadable(header['recipients'], '--recipient');
   return { ...mail, header };
+}
+
+/** What stands for bytes that are no UTF-8 (U+FFFD) is in no address: guessing another charset would send it to others. */
+function mustBeReadable(addresses: readonly unknown[], option: string): void {
+  const broken = addresses.find(address => typeof address === 'string' && address.includes('\ufffd'));
+  if (broken === undefined) return;
+  throw new Error(`its header has the address ${broken}, which is no UTF-8; say it with ${option}`);
 }
 
 async function readJsonMail(path: string): Promise<MailFile> {
@@ -122,17 +131,17 @@ async function readEml(path: string): Promise<MailFile> {
   const saved = originalSaved(head);
   const start = saved?.length ?? 0;
   const header = {
-    ...(saved?.envelope ?? envelopeFromHeaders(head)),
+    ...(saved?.envelope ?? envelopeFromHeaders(head.toString())),
     eightBit: await anyHighBytes(path, start),
   };
   return { path, header, size: size - start, body: () => fileChunks(path, start), files: [path] };
 }
 
-async function readHead(path: string): Promise<string> {
+async function readHead(path: string): Promise<Buffer> {
   const file = await open(path, 'r');
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(headBytes), 0, headBytes, 0);
-    return buffer.toString('latin1', 0, bytesRead);
+    return buffer.subarray(0, bytesRead);
   } finally {
     await file.close();
   }
@@ -141,14 +150,16 @@ async function readHead(path: string): Promise<string> {
 /**
  * emails/<time>_<sender>.eml of the original: three lines of its own with the
  * envelope, an empty line, then the message. Recognised by a second header
- * block right after; returns how long the first one is.
+ * block right after; returns how many bytes the first one has.
  */
 function originalSaved(
-  head: string,
+  head: Buffer,
 ): { envelope: { sender: string; recipients: string[] }; length: number } | undefined {
-  const lines = /^From: ([^\n<>" ]*)\nTo: ([^\n<>"]+)\nDate: [^\n]*\n\n(?=[!-9;-~]+:)/.exec(head);
+  const lines = /^From: ([^\n<>" ]*)\nTo: ([^\n<>"]+)\nDate: [^\n]*\n\n(?=[!-9;-~]+:)/.exec(head.toString());
   if (lines === null) return undefined;
-  return { envelope: { sender: lines[1]!, recipients: lines[2]!.split(', ') }, length: lines[0].length };
+  const envelope = { sender: lines[1]!, recipients: lines[2]!.split(', ') };
+  // In bytes: the text has fewer characters where an address is beyond ASCII.
+  return { envelope, length: head.indexOf('\n\n') + 2 };
 }
 
 async function anyHighBytes(path: string, start: number): Promise<boolean> {

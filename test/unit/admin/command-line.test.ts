@@ -546,6 +546,44 @@ describe('queue export and import', () => {
     ]);
   });
 
+  test('takes addresses beyond ASCII as they are written, in UTF-8', async () => {
+    const noted = await file(
+      'noted.eml',
+      'Return-Path: <voilà@exämple.com>\r\nTo: Ü <δοκιμή@παράδειγμα.ελ>, 用户@例子.中国\r\n\r\n',
+    );
+    const saved = await file(
+      '20060102-150405_x.eml',
+      'From: voilà@x\nTo: ü@y, 用户@z\nDate: Mon, 02 Jan 2006 15:04:05 +0000\n\nSubject: old\n\nHello\n',
+    );
+    assert.equal((await asking('queue', 'import', noted, saved)).code, 0);
+    const messages = [...queue.kept.values()];
+    const envelopes = messages.map(({ message }) => [
+      message.sender,
+      ...message.recipients.map(({ address }) => address),
+      message.smtpUtf8,
+    ]);
+    assert.deepEqual(envelopes, [
+      ['voilà@exämple.com', 'δοκιμή@παράδειγμα.ελ', '用户@例子.中国', true],
+      ['voilà@x', 'ü@y', '用户@z', true],
+    ]);
+    assert.equal(messages[1]!.body.toString(), 'Subject: old\r\n\r\nHello\r\n');
+  });
+
+  test('refuses an address in its header that is no UTF-8 rather than to guess, and takes names that are not', async () => {
+    const latin = (text: string) => Buffer.from(text, 'latin1');
+    const broken = await file('broken.eml', latin('From: me@x\r\nTo: m\xfcller@y, b@y\r\n\r\n'));
+    const named = await file('named.eml', latin('From: M\xfcller <me@x>\r\nTo: B\xe4r <b@y>\r\n\r\n'));
+    const { code, stderr } = await asking('queue', 'import', broken, named);
+    assert.equal(code, 1);
+    assert.equal(
+      stderr,
+      `${broken}: its header has the address m\ufffdller@y, which is no UTF-8; say it with --recipient\n`,
+    );
+    const [kept] = queue.kept.values();
+    assert.deepEqual([kept!.message.sender, kept!.message.recipients[0]!.address], ['me@x', 'b@y']);
+    assert.equal((await asking('queue', 'import', broken, '--recipient', 'müller@y')).code, 0);
+  });
+
   test('--sender and --recipient win over the file', async () => {
     const path = await file('over.eml', 'From: me@x\r\nTo: a@y\r\n\r\n');
     await asking('queue', 'import', path, '--sender', 's@s', '--recipient', 'r@r', 'q@q');
