@@ -5,7 +5,6 @@
  * sync per directory, then everyone is told. A body that cannot be moved
  * stays where it is and its owner learns so: nothing is lost for want of room.
  */
-import { rename } from 'node:fs/promises';
 import {
   bodyDirectory,
   bodyPath,
@@ -15,8 +14,8 @@ import {
   syncDirectory,
   writeBody,
 } from './body-files.ts';
-import { makeDirectory } from './make-directory.ts';
 import type { MessageId } from './message.ts';
+import { intoDirectory, moveBody } from './move-body.ts';
 import { IN_DATABASE, type Place } from './protocol.ts';
 import { troubleOf } from './trouble.ts';
 
@@ -130,24 +129,14 @@ export class Mover {
   }
 
   async #moveOne(move: Move): Promise<void> {
-    const target = bodyPath(this.#options.directory, move.to, move.id);
+    const { directory, step } = this.#options;
+    const target = bodyPath(directory, move.to, move.id);
     if (move.from === IN_DATABASE) {
-      await this.#write(target, move);
+      await intoDirectory(bodyDirectory(directory, move.to), () => writeBody(target, move.chunks(), step));
       return;
     }
-    await rename(bodyPath(this.#options.directory, move.from, move.id), target);
-    this.#options.step?.('file-renamed');
-  }
-
-  async #write(target: string, move: Move): Promise<void> {
-    try {
-      await writeBody(target, move.chunks(), this.#options.step);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-      // Somebody removed the whole directory.
-      await makeDirectory(bodyDirectory(this.#options.directory, move.to));
-      await writeBody(target, move.chunks(), this.#options.step);
-    }
+    await moveBody(bodyPath(directory, move.from, move.id), target);
+    step?.('file-renamed');
   }
 
   async #removeGroup(): Promise<void> {

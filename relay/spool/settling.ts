@@ -5,6 +5,7 @@
  */
 import { type Batch, LATER, type Outcome, type Task } from './batch.ts';
 import type { Claims, Counts } from './claims.ts';
+import { MissingBody } from './move-body.ts';
 import type { Mover } from './mover.ts';
 import {
   ACTIVE,
@@ -19,7 +20,7 @@ import {
   type SettleOp,
 } from './protocol.ts';
 import type { Rows } from './rows.ts';
-import { describe, Refusal } from './trouble.ts';
+import { Refusal } from './trouble.ts';
 
 export interface SettlingOptions {
   readonly rows: Rows;
@@ -115,7 +116,7 @@ export class Settling {
     reply: Reply,
   ): void {
     const { op, row, problem } = move;
-    const lost = problem !== undefined && row[3] !== IN_DATABASE && isMissing(problem);
+    const lost = problem instanceof MissingBody;
     if (problem !== undefined) this.#options.stranded(op.id, problem);
     this.#options.submit({
       writes: true,
@@ -187,10 +188,6 @@ function roundsAfter(op: SettleOp, rounds: number): number {
 
 function missingReason(reason: string): string {
   return `body missing: its file was taken away${reason === '' ? '' : `; ${reason}`}`;
-}
-
-function isMissing(problem: unknown): boolean {
-  return (problem as NodeJS.ErrnoException).code === 'ENOENT' || describe(problem).startsWith('ENOENT');
 }
 
 function notFound(id: string): Refusal {

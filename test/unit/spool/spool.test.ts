@@ -295,16 +295,6 @@ describe('settling', () => {
     assert.equal(spool.failure(), undefined);
     assert.deepEqual(await namesIn(directory, 'failed'), [`${id}.eml`]);
   });
-
-  test('a directory that somebody removed is made again', async t => {
-    const { open, directory } = await scene(t);
-    const spool = await open();
-    const { rm } = await import('node:fs/promises');
-    await rm(join(directory, 'failed'), { recursive: true });
-    const id = await put(spool, text(100));
-    await fail(spool, id, START + 5);
-    assert.deepEqual(await namesIn(directory, 'failed'), [`${id}.eml`]);
-  });
 });
 
 describe('reading what one has claimed', () => {
