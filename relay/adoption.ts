@@ -60,7 +60,7 @@ export class Adoption {
       this.#deps.emit({ event: 'spool-adopted', message: `${slot.name}: its relay is gone`, count });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      this.#deps.emit({ event: 'spool-failed', message: `looking for abandoned slots: ${message}` });
+      this.#deps.emit({ event: 'spool-trouble', message: `looking for abandoned slots: ${message}` });
     }
   }
 

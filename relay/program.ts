@@ -290,7 +290,7 @@ export class Relay {
       this.emit({ event: 'queue-operation', message: 'resend requested by the configuration', count });
       this.parts.delivery.look();
     } catch (error) {
-      this.emit({ event: 'spool-failed', message: error instanceof Error ? error.message : String(error) });
+      this.emit({ event: 'spool-trouble', message: error instanceof Error ? error.message : String(error) });
     }
   }
 
@@ -309,7 +309,7 @@ export class Relay {
     try {
       await this.queue.sweep(this.#now());
     } catch (error) {
-      this.emit({ event: 'spool-failed', message: error instanceof Error ? error.message : String(error) });
+      this.emit({ event: 'spool-trouble', message: error instanceof Error ? error.message : String(error) });
     }
   }
 }

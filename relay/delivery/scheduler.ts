@@ -274,7 +274,7 @@ export class Scheduler {
       this.#backlog = true;
     }
     if (end.kind === 'local') {
-      this.#deps.emit({ event: 'spool-failed', message: `message ${message.id}: ${end.message}` });
+      this.#deps.emit({ event: 'spool-trouble', message: `message ${message.id}: ${end.message}` });
       this.#lookAtMost(this.#deps.now() + this.#resendDelay(message.rounds + 1));
     }
     if (end.kind !== 'settled') return;

@@ -52,7 +52,7 @@ export async function openSpool(options: SpoolOptions): Promise<OpenSpool> {
   const notes = await openInFlight({
     directory: options.directory,
     waits: id => waits(channel, id),
-    failed: message => options.emit({ event: 'spool-failed', message }),
+    failed: message => options.emit({ event: 'spool-trouble', message }),
   });
   const quarantine = new Quarantine(options.directory);
   const spool = new SqliteSpool({ options, channel, disk, quarantine, notes, ready });

@@ -9,6 +9,7 @@ import { Ballast } from './ballast.ts';
 import { Batch, type Outcome, type Task } from './batch.ts';
 import type { StepHook } from './body-files.ts';
 import { Claims, type Counts } from './claims.ts';
+import { MissingBody } from './move-body.ts';
 import { Mover } from './mover.ts';
 import { Operations } from './operations.ts';
 import {
@@ -269,7 +270,8 @@ export class Store {
   #stranded(id: string, problem: unknown): void {
     if (this.#now - this.#strandedAt < 60_000) return;
     this.#strandedAt = this.#now;
-    const message = `the body of ${id} could not be moved and stays where it is: ${describe(problem)}`;
-    this.#events.push({ event: 'spool-failed', message });
+    const what = problem instanceof MissingBody ? 'is missing' : 'could not be moved and stays where it is';
+    const message = `the body of ${id} ${what}: ${describe(problem)}`;
+    this.#events.push({ event: 'spool-trouble', message });
   }
 }

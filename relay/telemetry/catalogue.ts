@@ -249,6 +249,12 @@ export const catalogue: Catalogue = {
       'A write or sync failed: the store is no longer trusted, nothing is accepted or sent until restart.',
     fields: spoolFields,
   },
+  'spool-trouble': {
+    level: 'warn',
+    meaning:
+      'Something in the store could not be read, moved, removed, noted or looked for. The store is sound, everything else goes on, and no restart is asked for.',
+    fields: spoolFields,
+  },
   'spool-quarantined': {
     level: 'error',
     meaning: 'Something in the store was not understood and was moved to emails/quarantine, not deleted.',

@@ -182,6 +182,7 @@ export interface SpoolEvent {
     | 'spool-adopted'
     | 'spool-waiting'
     | 'spool-failed'
+    | 'spool-trouble'
     | 'spool-quarantined'
     | 'disk-low'
     | 'disk-recovered'

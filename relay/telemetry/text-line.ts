@@ -48,6 +48,7 @@ const lines: Lines = {
   'spool-adopted': spool,
   'spool-waiting': spool,
   'spool-failed': spool,
+  'spool-trouble': spool,
   'spool-quarantined': spool,
   'disk-low': spool,
   'disk-recovered': spool,

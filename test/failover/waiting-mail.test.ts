@@ -228,7 +228,7 @@ describe('a body that cannot be read', () => {
       await relay.provider().up();
       await relay.until('recipient-delivered', 1, other);
       await relay.until('recipient-delivered', 1, id);
-      await relay.until('spool-failed');
+      await relay.until('spool-trouble');
       assert.equal(relay.relay.parts.delivery.broken, undefined);
       const message = await until(async () => {
         const stored = await relay.stored(id);

@@ -37,7 +37,10 @@ describe('a directory that somebody removed', () => {
     assert.match(first ?? '', /^dead: body missing/);
     assert.deepEqual([...new Set(rest)], ['dead: rejected']);
     for (const [index, id] of others.entries()) assert.deepEqual(await bodyOf(spool, id), text(101 + index));
-    assert.ok(events.every(({ event }) => event !== 'spool-quarantined'));
+    const told = events.map(event => ('message' in event ? `${event.event}: ${event.message}` : event.event));
+    assert.deepEqual(told.slice(1), [
+      `spool-trouble: the body of ${gone} is missing: there is no ${directory}/failed/${gone}.eml`,
+    ]);
   });
 
   test('emails/failed is made again for dead mail that is to be sent once more', async t => {

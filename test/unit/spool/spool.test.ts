@@ -291,7 +291,7 @@ describe('settling', () => {
     await fail(spool, id, START + 5);
     assert.equal((await spool.list({}))[0]?.state, 'failed');
     assert.deepEqual(await bodyOf(spool, id), text(100));
-    assert.ok(events.some(event => event.event === 'spool-failed' && event.message.includes(id)));
+    assert.ok(events.some(event => event.event === 'spool-trouble' && event.message.includes(id)));
     assert.equal(spool.failure(), undefined);
     assert.deepEqual(await namesIn(directory, 'failed'), [`${id}.eml`]);
   });

@@ -81,6 +81,7 @@ export const everyEvent: readonly RelayEvent[] = [
   { event: 'spool-adopted', message: 'slot-1', count: 3 },
   { event: 'spool-waiting', message: 'in use by process 7' },
   { event: 'spool-failed', message: 'fsync: EIO' },
+  { event: 'spool-trouble', message: 'the body of x cannot be read' },
   { event: 'spool-quarantined', message: 'x.eml', count: 1 },
   { event: 'disk-low', message: '1 MB free' },
   { event: 'disk-recovered', message: '1 GB free' },
