@@ -1,11 +1,11 @@
 /**
  * Puts the bounce message for recipients that ended badly (bounce.ts) into the
- * spool, before the message itself is settled: a crash between the two can
- * repeat the notice, never lose it.
+ * spool, in one commit with the word that their sender was told: a crash can
+ * neither lose the notice nor repeat it.
  */
 import type { Recipient, StoredMessage } from '../spool/message.ts';
 import type { Spool } from '../spool/spool.ts';
-import { buildBounce } from './bounce.ts';
+import { buildBounce, isUntold } from './bounce.ts';
 
 /** A header longer than this is quoted only so far. */
 const HEAD_BYTES = 64 * 1024;
@@ -17,21 +17,31 @@ export interface BounceDeps {
   readonly now: () => number;
 }
 
-/** Does nothing for a null sender or when there is nobody to tell of. Without the header when that cannot be read. Rejects with SpoolError. */
+/**
+ * Resolves with the recipients as they are on disk by then: nobody is left to tell of. Writes nothing where no
+ * bounce can be made (a null sender). Goes without the header when that cannot be read. Rejects with SpoolError;
+ * nothing has changed then.
+ */
 export async function sendBounce(
   message: StoredMessage,
   recipients: readonly Recipient[],
   { spool, hostname, now }: BounceDeps,
-): Promise<void> {
-  if (message.sender === '') return;
-  const draft = spool.begin();
+): Promise<readonly Recipient[]> {
+  const told = recipients.map(one => (isUntold(one) ? { ...one, bounced: true as const } : one));
+  if (message.sender === '') return told;
+  const draft = spool.begin({ owed: true });
   try {
     // A body that is gone takes nobody's notice with it.
     const head = await readHead(spool, message).catch(() => Buffer.alloc(0));
     const bounce = buildBounce(message, recipients, { hostname, now: now(), token: draft.id, head });
-    if (bounce === undefined) return draft.abort();
+    if (bounce === undefined) {
+      draft.abort();
+      return told;
+    }
     await draft.write(bounce.content);
-    await draft.commit({ envelope: bounce.envelope, receivedAt: now() });
+    const arrival = { envelope: bounce.envelope, receivedAt: now() };
+    await draft.commit(arrival, { id: message.id, recipients: told });
+    return told;
   } catch (error) {
     draft.abort();
     throw error;

@@ -161,11 +161,10 @@ export class Delivery {
       random,
       settings: () => this.#config,
       providers: () => this.#providers.all,
-      bounce: async (message, recipients, read) => {
-        if (!this.#config.resend.bounces) return;
+      bounce: (message, recipients, read) => {
         const { hostname } = this.#config.listener;
-        const begin = () => spool.begin();
-        await sendBounce(message, recipients, { spool: { begin, read }, hostname, now });
+        const begin: Spool['begin'] = options => spool.begin(options);
+        return sendBounce(message, recipients, { spool: { begin, read }, hostname, now });
       },
     });
   }

@@ -6,11 +6,11 @@
  */
 import type { ReplyRule, ResendConfig, RetryConfig } from '../config/config.ts';
 import type { Recipient, StoredMessage } from '../spool/message.ts';
-import type { InFlight, Settlement, Spool } from '../spool/spool.ts';
+import { type InFlight, type Settlement, type Spool, SpoolError } from '../spool/spool.ts';
 import type { Emit } from '../telemetry/events.ts';
 import { isUntold } from './bounce.ts';
 import type { Ledger } from './ledger.ts';
-import { settlementOf } from './recipients.ts';
+import { owingBounce, settlementOf } from './recipients.ts';
 import { tellInterrupted, tellSettlement } from './tell.ts';
 
 /** What a round reads of the configuration, always the newest. */
@@ -24,8 +24,15 @@ export interface JournalDeps {
   readonly note: Spool['note'];
   /** Resolves when it is on disk. */
   readonly settle: Spool['settle'];
-  /** Puts a bounce message for recipients that ended badly into the spool, when one is due. */
-  readonly bounce: (message: StoredMessage, recipients: readonly Recipient[]) => Promise<void>;
+  /**
+   * Puts a bounce message for recipients that ended badly into the spool and, in the same commit, that their
+   * sender was told; resolves with the recipients as they are then. Rejects with SpoolError 'disk-full' when
+   * there is no room for it: nothing has changed.
+   */
+  readonly bounce: (
+    message: StoredMessage,
+    recipients: readonly Recipient[],
+  ) => Promise<readonly Recipient[]>;
   readonly emit: Emit;
   /** Wall clock, ms since the epoch. */
   readonly now: () => number;
@@ -76,9 +83,12 @@ export class Journal {
     return this.#commit({ kind: 'progress', recipients: this.#ledger.recipients });
   }
 
-  /** Ends the round. `reason` is why the last provider was left. */
+  /**
+   * Ends the round. `reason` is why the last provider was left. A bounce that finds no room holds nobody up:
+   * its message waits as failed, owing it, and whoever claims it next tries again.
+   */
   async end(reason: string): Promise<Settlement['kind']> {
-    const { now, random, settings, bounce } = this.#deps;
+    const { now, random, settings } = this.#deps;
     const { resend } = settings();
     const close = { now: now(), random: random(), resend, reason };
     const settlement = settlementOf(this.#message, this.#ledger.recipients, close);
@@ -87,13 +97,25 @@ export class Journal {
       await this.#commit(settlement);
       return settlement.kind;
     }
-    // The bounce may have to wait for room on the disk; who was delivered to must not be forgotten meanwhile.
+    // Who was delivered to must not be forgotten while the bounce is made.
     await this.#commit({ kind: 'progress', recipients });
-    await bounce(this.#message, recipients);
-    // After the bounce is on disk: a crash in between repeats it, and loses none.
-    const told = recipients.map(one => (isUntold(one) ? { ...one, bounced: true as const } : one));
-    await this.#commit({ ...settlement, recipients: told });
-    return settlement.kind;
+    const told = await this.#bounce(recipients);
+    const end =
+      told === undefined
+        ? owingBounce(this.#message, settlement, close)
+        : { ...settlement, recipients: told };
+    await this.#commit(end);
+    return end.kind;
+  }
+
+  /** undefined = there is no room for it. */
+  async #bounce(recipients: readonly Recipient[]): Promise<readonly Recipient[] | undefined> {
+    try {
+      return await this.#deps.bounce(this.#message, recipients);
+    } catch (error) {
+      if (error instanceof SpoolError && error.kind === 'disk-full') return undefined;
+      throw error;
+    }
   }
 
   async #commit(settlement: Settlement): Promise<void> {

@@ -61,6 +61,22 @@ export function settlementOf(
   return { kind: 'failed', recipients, dueAt, reason: reasonOfFailure(recipients, close.reason) };
 }
 
+/**
+ * The end of a round whose bounce found no room: a message that is over waits
+ * like one that failed, and the next round, which has nobody to send to, tries
+ * to write the bounce. That one is owed is told by the recipients alone.
+ */
+export function owingBounce(
+  message: Pick<StoredMessage, 'rounds'>,
+  settlement: RoundSettlement,
+  { now, random, resend }: RoundClose,
+): RoundSettlement {
+  if (settlement.kind !== 'dead') return settlement;
+  const dueAt = now + resendDelay(message.rounds + 1, resend, random);
+  const reason = `the bounce to its sender waits for room on the disk; ${settlement.reason}`;
+  return { kind: 'failed', recipients: settlement.recipients, dueAt, reason };
+}
+
 function expired(recipient: Recipient, now: number): Recipient {
   const times = recipient.ambiguous ?? 0;
   const note =

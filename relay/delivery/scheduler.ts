@@ -24,7 +24,9 @@ export interface SchedulerDeps {
   readonly settings: () => RoundSettings;
   readonly providers: () => readonly Provider[];
   /** Reads the header that it quotes by `read`. */
-  readonly bounce: (...what: [...Parameters<RoundDeps['bounce']>, read: Spool['read']]) => Promise<void>;
+  readonly bounce: (
+    ...what: [...Parameters<RoundDeps['bounce']>, read: Spool['read']]
+  ) => ReturnType<RoundDeps['bounce']>;
 }
 
 /** Fresh messages on a round at once: enough for every connection and the tries that wait. */
@@ -264,7 +266,8 @@ export class Scheduler {
       await this.#ended(end, claim, lane);
     } catch (error) {
       await this.#deps.spool.release(message.id).catch(() => undefined);
-      this.#storeFailed(error);
+      if (error instanceof SpoolError && error.kind === 'disk-full') this.#leftUnrecorded(message.id);
+      else this.#storeFailed(error);
     }
   }
 
@@ -297,7 +300,7 @@ export class Scheduler {
       read,
       note: (id, inFlight) => spool.note(id, inFlight),
       settle: (id, settlement) => whenRoom(() => spool.settle(id, settlement), abandoned),
-      bounce: (message, recipients) => whenRoom(() => bounce(message, recipients, read), abandoned),
+      bounce: (message, recipients) => bounce(message, recipients, read),
       emit,
       now,
       random,
@@ -305,6 +308,12 @@ export class Scheduler {
       providers,
       stopping,
     };
+  }
+
+  /** A stop waited for room until its deadline. What a provider took is noted; the next start goes by that. */
+  #leftUnrecorded(id: string): void {
+    const message = `message ${id}: there was no room to record the end of its round before the stop`;
+    this.#deps.emit({ event: 'spool-trouble', message });
   }
 
   /** The store cannot be trusted: sending more could only send twice. */

@@ -13,7 +13,7 @@ import {
   MAX_BODY_BYTES,
   type PutOp,
 } from './protocol.ts';
-import { type Arrival, type Draft, SpoolError } from './spool.ts';
+import { type Arrival, type Draft, type Progress, SpoolError } from './spool.ts';
 import { discard } from './transit.ts';
 
 /** Chunks of one message under way to the store. */
@@ -61,6 +61,8 @@ export interface Filing {
   readonly dueAt: number;
   readonly recipients: readonly Recipient[];
   readonly claim: boolean;
+  /** Of another message, in the same commit. */
+  readonly progress?: Progress | undefined;
 }
 
 export class ArrivingMessage implements Draft {
@@ -97,9 +99,10 @@ export class ArrivingMessage implements Draft {
     this.#mustBeOpen();
   }
 
-  async commit(arrival: Arrival): Promise<void> {
+  async commit(arrival: Arrival, progress?: Progress): Promise<void> {
     const recipients = arrival.envelope.recipients.map(address => ({ address, state: 'pending' as const }));
-    await this.file(arrival, { state: ACTIVE, dueAt: arrival.receivedAt, recipients, claim: false });
+    const dueAt = arrival.receivedAt;
+    await this.file(arrival, { state: ACTIVE, dueAt, recipients, claim: false, progress });
   }
 
   /** As commit(), into any state. */
@@ -118,6 +121,7 @@ export class ArrivingMessage implements Draft {
       receivedAt: arrival.receivedAt,
       dueAt: filing.dueAt,
       claim: filing.claim,
+      ...progressOf(filing),
     };
     try {
       await this.#fileBody(op);
@@ -198,6 +202,11 @@ export class ArrivingMessage implements Draft {
       });
     wrote(length);
   }
+}
+
+function progressOf({ progress }: Filing): Pick<PutOp, 'progress'> {
+  if (progress === undefined) return {};
+  return { progress: { id: progress.id, recipients: JSON.stringify(progress.recipients) } };
 }
 
 function flagsOf(envelope: Envelope): number {

@@ -43,7 +43,7 @@ export interface Recipient {
 
 /**
  * active  on its first round, or about to be; body in the database
- * failed  a round over all providers did not settle it; body in emails/failed
+ * failed  a round over all providers did not settle it, or its bounce found no room; body in emails/failed
  * held    kept back by hand until released; body stays where it was
  * dead    over: rejected or expired; body in emails/dead until retention ends
  */

@@ -111,7 +111,9 @@ export class Operations {
   }
 
   #put(op: PutOp): void {
-    const { rows, claims, counts } = this.#options;
+    const { rows, claims, counts, settling } = this.#options;
+    // First, since it may be refused.
+    if (op.progress !== undefined) settling.progress(op.progress);
     rows.insert(op);
     counts.add(op.state, 1, op.size);
     if (op.claim) claims.take(op.id, op.at ?? op.receivedAt);
@@ -216,6 +218,8 @@ export class Operations {
 }
 
 function bytesOf(op: Op): number {
-  if (op.op === 'put') return (op.body?.length ?? 0) + op.recipients.length;
+  if (op.op === 'put') {
+    return (op.body?.length ?? 0) + op.recipients.length + (op.progress?.recipients.length ?? 0);
+  }
   return op.op === 'chunk' ? op.data.length : 0;
 }

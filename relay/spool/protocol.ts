@@ -47,6 +47,8 @@ export interface PutOp {
   /** The moment of the claim (Spool.mark). Default: receivedAt. */
   readonly at?: number;
   readonly body?: Uint8Array;
+  /** What became of the recipients of another message, in the same transaction. */
+  readonly progress?: { readonly id: MessageId; readonly recipients: string };
 }
 
 export interface ChunkOp {

@@ -47,10 +47,7 @@ export class Settling {
   /** Runs inside a batch. Throws Refusal 'not-found' when there is no such message. */
   settle(op: SettleOp, reply: Reply): unknown {
     const { rows, claims } = this.#options;
-    if (op.kind === 'progress') {
-      if (!rows.setRecipients(op.id, op.recipients)) throw notFound(op.id);
-      return undefined;
-    }
+    if (op.kind === 'progress') return this.progress(op);
     const row = rows.find(op.id);
     if (row === undefined) throw notFound(op.id);
     if (op.kind === 'done') {
@@ -65,6 +62,11 @@ export class Settling {
     }
     this.#move(op, row, reply);
     return LATER;
+  }
+
+  /** Results so far. Throws Refusal 'not-found' when there is no such message. */
+  progress({ id, recipients }: Pick<SettleOp, 'id' | 'recipients'>): void {
+    if (!this.#options.rows.setRecipients(id, recipients)) throw notFound(id);
   }
 
   #move(op: SettleOp, row: Row, reply: Reply): void {

@@ -21,10 +21,19 @@ export interface Draft {
   readonly id: MessageId;
   /** Resolves when more may be written (back-pressure); the buffer then belongs to the spool. */
   write(chunk: Buffer): Promise<void>;
-  /** Resolves when message and envelope are on disk (fsynced): only now may 250 be said. */
-  commit(arrival: Arrival): Promise<void>;
+  /**
+   * Resolves when message and envelope are on disk (fsynced): only now may 250 be said. `progress` of another
+   * message is on disk with it; where this rejects, neither is.
+   */
+  commit(arrival: Arrival, progress?: Progress): Promise<void>;
   /** Forgets it. Never throws; harmless after commit. */
   abort(): void;
+}
+
+/** What became of the recipients of a message that is claimed. */
+export interface Progress {
+  readonly id: MessageId;
+  readonly recipients: readonly Recipient[];
 }
 
 /** What a round, or part of one, did to a message. */
@@ -99,8 +108,11 @@ export interface QueueFilter {
 
 /** The store. One process owns a directory at a time. */
 export interface Spool {
-  /** Starts a message. Throws SpoolError 'disk-full' when the reserve is reached. */
-  begin(): Draft;
+  /**
+   * Starts a message. Throws SpoolError 'disk-full' when the reserve is reached. One that is owed for mail that
+   * was accepted (a bounce) may use half of the reserve: what waits for its end needs room to end.
+   */
+  begin(options?: { readonly owed?: boolean }): Draft;
   /**
    * Takes up to `limit` messages, oldest due first; they stay this
    * process's until settled or released. A crash releases all.

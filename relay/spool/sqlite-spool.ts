@@ -27,6 +27,9 @@ import type {
 } from './spool.ts';
 import { SpoolError } from './spool.ts';
 
+/** Of the reserve, what mail may use that is owed for mail: the rest is for recording results. */
+const OWED_SHARE = 0.5;
+
 export interface SpoolParts {
   readonly options: SpoolOptions;
   readonly channel: Channel;
@@ -78,10 +81,11 @@ export class SqliteSpool implements OpenSpool {
     this.#disk.configure(settings.maxMessageBytes, settings.reserveBytes);
   }
 
-  begin(): Draft {
+  begin({ owed = false } = {}): Draft {
     const { freeBytes, reserveBytes, low } = this.#disk.state();
-    if (low) {
-      throw new SpoolError('disk-full', `${freeBytes} bytes are free, ${reserveBytes} are kept in reserve`);
+    const kept = owed ? reserveBytes * (1 - OWED_SHARE) : reserveBytes;
+    if (owed ? freeBytes < kept : low) {
+      throw new SpoolError('disk-full', `${freeBytes} bytes are free, ${kept} are kept in reserve`);
     }
     return this.#begin();
   }

@@ -153,13 +153,14 @@ export const catalogue: Catalogue = {
     level: 'warn',
     repeats: { equal: ['reason'], givenUp: 'reason', first: 10, regardlessOfNumbers: true },
     meaning:
-      'No provider took the message in this round; it lies in emails/failed and is sent again later. What the log sums up of it, `mailrelay queue list` and `queue show` have of each message.',
+      'No provider took the message in this round, or its bounce found no room; it lies in emails/failed and has another round later. What the log sums up of it, `mailrelay queue list` and `queue show` have of each message.',
     fields: {
       id,
       rounds: 'Rounds it has failed so far.',
       pending: 'Recipients still to be sent to.',
       dueInMs: 'Milliseconds until its next round.',
-      reason: 'What the last provider said, with `[address]` for each mail address in it.',
+      reason:
+        'What the last provider said, with `[address]` for each mail address in it, or what else is waited for.',
     },
   },
   'message-dead': {
@@ -252,7 +253,7 @@ export const catalogue: Catalogue = {
   'spool-trouble': {
     level: 'warn',
     meaning:
-      'Something in the store could not be read, moved, removed, noted or looked for. The store is sound, everything else goes on, and no restart is asked for.',
+      'Something in the store could not be read, moved, removed, noted, recorded before a stop, or looked for. The store is sound, everything else goes on, and no restart is asked for.',
     fields: spoolFields,
   },
   'spool-quarantined': {

@@ -6,7 +6,7 @@
 import { existsSync, writeFileSync, writeSync } from 'node:fs';
 import type { MessageId } from '../../../relay/spool/message.ts';
 import { openSpool } from '../../../relay/spool/open.ts';
-import { bury, fail, over, pending, put, START, text } from '../../unit/spool/fixture.ts';
+import { bury, fail, over, owe, pending, put, START, text } from '../../unit/spool/fixture.ts';
 
 const [directory = '', what = '', arm = ''] = process.argv.slice(2);
 const say = (line: string) => writeSync(1, `${line}\n`);
@@ -40,6 +40,7 @@ const WORK: Record<string, (id: MessageId) => Promise<unknown>> = {
   accept: () => put(spool, SMALL),
   'accept-large': () => put(spool, LARGE),
   progress: id => spool.settle(id, { kind: 'progress', recipients: pending }),
+  bounce: id => owe(spool, id, SMALL),
   done: id => spool.settle(id, { kind: 'done', recipients: over }),
   'done-large': id => spool.settle(id, { kind: 'done', recipients: over }),
   'done-of-failed': id => spool.settle(id, { kind: 'done', recipients: over }).then(() => spool.sweep(0)),

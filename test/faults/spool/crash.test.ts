@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { Recipient } from '../../../relay/spool/message.ts';
-import { over, pending } from '../../unit/spool/fixture.ts';
+import { over, pending, told } from '../../unit/spool/fixture.ts';
 import { run } from './process.ts';
 import { Promises } from './promises.ts';
 import { assertOrder, place, reopen } from './restart.ts';
@@ -20,6 +20,8 @@ const CASES: readonly [what: string, step: string, after: readonly string[]][] =
   ['accept-large', 'before-commit#2', ['active']],
   ['progress', 'before-commit', ['active']],
   ['progress', 'after-commit', ['active']],
+  ['bounce', 'before-commit', ['active']],
+  ['bounce', 'after-commit', ['active', 'active']],
   ['done', 'before-commit', ['active']],
   ['done', 'after-commit', []],
   ['done-large', 'before-commit', ['active']],
@@ -56,6 +58,12 @@ const CASES: readonly [what: string, step: string, after: readonly string[]][] =
 
 /** What each recipient got is on disk before the body begins to move: nobody who was delivered to is sent to again. */
 const KEEPS: Readonly<Record<string, readonly Recipient[]>> = {
+  // A bounce is there if and only if it is known to be.
+  'bounce, before-commit': [
+    { address: 'one@example.com', state: 'pending' },
+    { address: 'two@example.com', state: 'pending' },
+  ],
+  'bounce, after-commit': told,
   failed: pending,
   'failed-large': pending,
   dead: over,
@@ -77,7 +85,8 @@ describe('a crash right after a step', { concurrency: 2 }, () => {
         after,
       );
       await assertOrder(spool, directory);
-      if (KEEPS[what] !== undefined) assert.deepEqual(messages[0]?.recipients, KEEPS[what]);
+      const kept = KEEPS[what] ?? KEEPS[`${what}, ${step}`];
+      if (kept !== undefined) assert.deepEqual(messages[0]?.recipients, kept);
       assert.ok(events.some(event => event.event === 'spool-recovered'));
       assert.ok(!events.some(event => event.event === 'spool-quarantined' || event.event === 'message-dead'));
       const counts = spool.counts();

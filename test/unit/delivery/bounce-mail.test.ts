@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { sendBounce } from '../../../relay/delivery/bounce-mail.ts';
 import type { MessageId, Recipient } from '../../../relay/spool/message.ts';
-import { type Arrival, type Draft, type Spool, SpoolError } from '../../../relay/spool/spool.ts';
+import {
+  type Arrival,
+  type Draft,
+  type Progress,
+  type Spool,
+  SpoolError,
+} from '../../../relay/spool/spool.ts';
 import { storedMessage } from './fake-session.ts';
 
 const rejected: Recipient = {
@@ -18,22 +24,38 @@ function spooling(
 ) {
   const written: Buffer[] = [];
   const arrivals: Arrival[] = [];
+  const progress: (Progress | undefined)[] = [];
+  const begun: unknown[] = [];
   let aborted = 0;
   const draft: Draft = {
     id: '0m000000000000002' as MessageId,
     write: async chunk => void written.push(chunk),
-    commit: async arrival => {
+    commit: async (arrival, told) => {
       await commit(arrival);
+      progress.push(told);
       arrivals.push(arrival);
     },
     abort: () => {
       aborted += 1;
     },
   };
-  const spool: Pick<Spool, 'begin' | 'read'> = { begin: () => draft, read };
+  const spool: Pick<Spool, 'begin' | 'read'> = {
+    begin: options => {
+      begun.push(options);
+      return draft;
+    },
+    read,
+  };
   const send = (message = storedMessage(), recipients: readonly Recipient[] = [rejected]) =>
     sendBounce(message, recipients, { spool, hostname: 'relay.test', now: () => 0 });
-  return { send, arrivals, text: () => Buffer.concat(written).toString(), aborted: () => aborted };
+  return {
+    send,
+    arrivals,
+    progress,
+    begun,
+    text: () => Buffer.concat(written).toString(),
+    aborted: () => aborted,
+  };
 }
 
 async function* body(...chunks: string[]): AsyncIterable<Buffer> {
@@ -56,9 +78,19 @@ describe('a bounce', () => {
     assert.doesNotMatch(text(), /secret content/);
   });
 
+  test('is committed with the word that the sender was told, and may use the reserve of the disk', async () => {
+    const { send, progress, begun } = spooling(() => body(''));
+    const waits: Recipient = { address: 'a@example.net', state: 'pending' };
+    const told = await send(storedMessage(), [waits, rejected]);
+    assert.deepEqual(told, [waits, { ...rejected, bounced: true }]);
+    assert.deepEqual(progress, [{ id: storedMessage().id, recipients: told }]);
+    assert.deepEqual(begun, [{ owed: true }]);
+  });
+
   test('is never made for a null sender', async () => {
     const { send, arrivals, aborted } = spooling(() => body(''));
-    await send(storedMessage({ sender: '' }));
+    const told = await send(storedMessage({ sender: '' }));
+    assert.deepEqual(told, [{ ...rejected, bounced: true }], 'nobody is left to tell of');
     assert.deepEqual([arrivals.length, aborted()], [0, 0]);
   });
 

@@ -123,7 +123,7 @@ class Sending {
       settle: async (_, { recipients }) => {
         this.#recipients = recipients;
       },
-      bounce: async () => undefined,
+      bounce: async (_, recipients) => recipients,
       emit: event => this.#events.push(event),
       now: Date.now,
       random: () => 0.5,

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { ProviderConfig, RetryConfig } from '../../../relay/config/config.ts';
+import { isUntold } from '../../../relay/delivery/bounce.ts';
 import { ProviderSet } from '../../../relay/delivery/provider-set.ts';
 import { Round, type RoundEnd } from '../../../relay/delivery/round.ts';
 import type { Recipient, StoredMessage } from '../../../relay/spool/message.ts';
-import type { Claim, InFlight, Settlement } from '../../../relay/spool/spool.ts';
+import { type Claim, type InFlight, type Settlement, SpoolError } from '../../../relay/spool/spool.ts';
 import type { RelayEvent } from '../../../relay/telemetry/events.ts';
 import { providerConfig } from '../../smtp/provider-config.ts';
 import {
@@ -29,7 +30,8 @@ interface Situation {
   readonly providers: Readonly<Record<string, Answer[] | 'down'>>;
   readonly limits?: Partial<ProviderConfig['limits']>;
   readonly message?: Partial<StoredMessage>;
-  readonly bounces?: boolean;
+  /** 'no room': the spool refuses them. */
+  readonly bounces?: boolean | 'no room';
   readonly retry?: Partial<RetryConfig>;
   /** Called before each settlement is taken. */
   readonly onSettle?: (settlement: Settlement) => void;
@@ -73,13 +75,17 @@ async function run(situation: Situation) {
       situation.onSettle?.(settlement);
       settlements.push(settlement);
     },
-    bounce: async (_, recipients) => void bounced.push([...recipients]),
+    bounce: async (_, recipients) => {
+      if (situation.bounces === 'no room') throw new SpoolError('disk-full', 'no room');
+      bounced.push([...recipients]);
+      return recipients.map(one => (isUntold(one) ? { ...one, bounced: true as const } : one));
+    },
     emit: event => events.push(event),
     now: Date.now,
     random: () => 0.5,
     settings: () => ({
       retry: { ...retry, ...situation.retry },
-      resend: { ...resend, bounces: situation.bounces ?? false },
+      resend: { ...resend, bounces: situation.bounces !== undefined && situation.bounces !== false },
       replyRules: [],
     }),
     providers: () => set.all,
@@ -424,6 +430,54 @@ describe('a round', { concurrency: true }, () => {
     });
     assert.equal(last?.kind, 'dead');
     assert.equal(bounced.length, 0);
+  });
+
+  test('with bounces and no room for one: what was answered is on disk, and the message waits, owing it', async () => {
+    const { end, settlements, last } = await run({
+      providers: { a: [recipientCodes([250], [550, '5.1.1'])] },
+      message: { recipients: addresses(2) },
+      bounces: 'no room',
+    });
+    assert.deepEqual(end, { kind: 'settled', as: 'failed' });
+    const states = settlements.map(({ kind, recipients }) => [kind, ...recipients.map(({ state }) => state)]);
+    assert.deepEqual(states, [
+      ['progress', 'delivered', 'rejected'],
+      ['failed', 'delivered', 'rejected'],
+    ]);
+    assert.ok(last?.kind === 'failed' && last.dueAt > Date.now());
+    assert.match(last.reason, /bounce to its sender waits for room/);
+    assert.ok(last.recipients.every(({ bounced }) => bounced === undefined));
+  });
+
+  test('with bounces: a message that owes one alone is sent to nobody, and ends when it is written', async () => {
+    const [first, second] = addresses(2);
+    const recipients: Recipient[] = [
+      { ...first!, state: 'delivered' },
+      { ...second!, state: 'rejected', reply: '550 5.1.1 no' },
+    ];
+    const { settlements, bounced, sessions } = await run({
+      providers: { a: [] },
+      message: { recipients, state: 'failed', rounds: 1 },
+      bounces: true,
+    });
+    assert.equal(sessions.length, 0);
+    assert.deepEqual(bounced, [recipients]);
+    assert.equal(settlements.at(-1)?.kind, 'dead');
+    assert.equal(settlements.at(-1)?.recipients[1]?.bounced, true);
+  });
+
+  test('with bounces and no room for one: who still waits is sent to in the next round all the same', async () => {
+    const { last } = await run({
+      providers: { a: [recipientCodes([450, '4.2.2'], [550, '5.1.1'])] },
+      message: { recipients: addresses(2) },
+      bounces: 'no room',
+    });
+    assert.ok(last?.kind === 'failed');
+    assert.match(last.reason, /450/);
+    assert.deepEqual(
+      last.recipients.map(({ state }) => state),
+      ['pending', 'rejected'],
+    );
   });
 
   test('without any provider it waits', async () => {

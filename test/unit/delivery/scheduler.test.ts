@@ -72,7 +72,7 @@ async function bench(
     random: () => 0.5,
     settings: () => ({ retry, resend: { ...resend, bounces: change.bounces ?? false }, replyRules: [] }),
     providers: () => set.all,
-    bounce: async () => undefined,
+    bounce: async (_, recipients) => recipients,
     ...change.deps,
   });
   const put = async (count: number, sender = 'app@example.com'): Promise<void> => {
@@ -257,29 +257,46 @@ describe('the schedule', { concurrency: 4 }, () => {
     );
   });
 
-  test('a bounce that finds no room waits, and sending goes on', async () => {
+  test('bounces that find no room keep nobody from being sent, and are written when there is room', async () => {
     let full = true;
-    let bounced = 0;
+    const bounced: string[] = [];
     await bench(
       async ({ scheduler, spool, sent, put, world }) => {
         world.answer = sender =>
           sender === 'bad@example.com' ? refusedAt('dot', 554, 'no', '5.6.0') : undefined;
+        // More than are on a round at a time.
+        const bad = 1100;
+        for (let count = 0; count < bad; count += 100) {
+          await Promise.all(Array.from({ length: 100 }, () => put(1, 'bad@example.com')));
+        }
+        await put(1);
         scheduler.resume();
-        await put(1, 'bad@example.com');
-        await until(() => sent.length === 1, 'the refusal');
-        await put(3);
-        await until(() => sent.length === 4, 'the others');
-        assert.equal(scheduler.broken, undefined);
+        await until(() => sent.includes('app@example.com'), 'the mail behind them', 60_000);
+        await until(() => spool.counts().failed.messages === bad, 'the refused ones to wait', 60_000);
+        await until(() => scheduler.running === 0, 'the rounds to end');
+        const [message] = await spool.list({ limit: 1 });
+        assert.match(message?.reason ?? '', /bounce to its sender waits for room/);
+        assert.deepEqual(
+          message?.recipients.map(({ state }) => state),
+          ['rejected'],
+        );
         full = false;
-        await until(() => spool.counts().dead.messages === 1, 'the end of the refused one');
-        assert.equal(bounced, 1);
+        const { length } = sent;
+        world.ahead = 3_600_000;
+        scheduler.look();
+        await until(() => spool.counts().dead.messages === bad, 'the end of the refused ones', 60_000);
+        assert.equal(new Set(bounced).size, bad);
+        assert.equal(bounced.length, bad);
+        assert.equal(sent.length, length);
+        assert.equal(scheduler.broken, undefined);
       },
       {
         bounces: true,
         deps: {
-          bounce: async () => {
+          bounce: async ({ id }, recipients) => {
             if (full) throw new SpoolError('disk-full', 'no room');
-            bounced += 1;
+            bounced.push(id);
+            return recipients.map(one => ({ ...one, bounced: true as const }));
           },
         },
       },
@@ -288,7 +305,7 @@ describe('the schedule', { concurrency: 4 }, () => {
 
   test('a stop whose deadline has passed does not wait for room on the disk', () =>
     bench(
-      async ({ scheduler, sent, put }) => {
+      async ({ scheduler, sent, put, events }) => {
         scheduler.resume();
         await put(1);
         await until(() => sent.length === 1, 'the transaction');
@@ -296,6 +313,13 @@ describe('the schedule', { concurrency: 4 }, () => {
         scheduler.abandon();
         await scheduler.settled();
         assert.equal(scheduler.running, 0);
+        // Nothing is wrong with the store, and no restart would help.
+        assert.equal(scheduler.broken, undefined);
+        const told = events.filter(({ event }) => event.startsWith('spool-'));
+        assert.deepEqual(
+          told.map(({ event }) => event),
+          ['spool-trouble'],
+        );
       },
       {
         spool: spool =>

@@ -92,6 +92,18 @@ export const over: readonly Recipient[] = [
   { address: 'two@example.com', state: 'expired', reply: '451 later', at: START },
 ];
 
+/** The same, when their sender has been told. */
+export const told: readonly Recipient[] = over.map(one => ({ ...one, bounced: true }));
+
+/** Commits the bounce that tells of both, and resolves with its id. */
+export async function owe(spool: Spool, about: MessageId, body: Buffer): Promise<MessageId> {
+  const draft = spool.begin({ owed: true });
+  for (let at = 0; at < body.length; at += 65_536) await draft.write(body.subarray(at, at + 65_536));
+  const envelope = { sender: '', recipients: ['sender@example.org'], eightBit: false, smtpUtf8: false };
+  await draft.commit({ envelope, receivedAt: START }, { id: about, recipients: told });
+  return draft.id;
+}
+
 /** Names in a directory of the spool, sorted. */
 export async function namesIn(directory: string, name: string): Promise<readonly string[]> {
   return (await readdir(join(directory, name))).sort();
