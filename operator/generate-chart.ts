@@ -15,8 +15,8 @@ const chart = new URL(`../${directory}/`, import.meta.url);
 /** Where runbooks are unless a value of the chart says otherwise. */
 export const runbooks = 'https://mailrelay.dev/docs/runbooks';
 
-/** Alerts on the operator itself are written by hand. */
-const byHand = 'alerts/MailRelayOperator*.yaml';
+/** Alerts that rest on metrics of the operator are in a folder beside it, written by hand. */
+const folder = 'alerts/relays';
 
 /** Written out as text: YAML of a template must not be read and written again by helm, which loses large integers. */
 export function crdTemplate(): string {
@@ -59,15 +59,14 @@ export function chartFiles(): ReadonlyMap<string, string> {
   const alerts = alertsOfAll(resendSchema.parse({}));
   return new Map([
     ['templates/crd.yaml', crdTemplate()],
-    ...alerts.map(alert => [`alerts/${alert.name}.yaml`, ruleFile(alert)] as const),
+    ...alerts.map(alert => [`${folder}/${alert.name}.yaml`, ruleFile(alert)] as const),
   ]);
 }
 
 /** Rule files of alerts that are no more. */
 function leftOver(files: ReadonlyMap<string, string>): readonly string[] {
   const cwd = chart.pathname;
-  const kept = new Set([...files.keys(), ...globSync(byHand, { cwd })]);
-  return globSync('alerts/*.yaml', { cwd }).filter(path => !kept.has(path));
+  return globSync(`${folder}/*.yaml`, { cwd }).filter(path => !files.has(path));
 }
 
 function main(): void {

@@ -14,7 +14,7 @@ import { checkExpressions } from './promtool.ts';
 const ofPanels = panels.flatMap(({ title, targets = [] }) =>
   targets.map(({ refId, expr }) => ({ where: `panel "${title}" ${refId}`, expr: filled(expr) })),
 );
-const ofAlerts = globSync(join(chart, 'alerts/*.yaml')).flatMap(file =>
+const ofAlerts = globSync(join(chart, 'alerts/*/*.yaml')).flatMap(file =>
   parse(readFileSync(file, 'utf8')).groups.flatMap(
     ({ rules }: { rules: { alert: string; expr: string }[] }) =>
       rules.map(({ alert, expr }) => ({ where: `alert ${alert}`, expr })),

@@ -4,7 +4,7 @@
  * short: the chart's, or those that the operator made for one MailRelay.
  */
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { glob, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -75,8 +75,8 @@ export async function startPrometheus(
 }
 
 async function chartRules(): Promise<readonly unknown[]> {
-  const files = await readdir(join(chart, 'alerts'));
-  const texts = await Promise.all(files.map(file => readFile(join(chart, 'alerts', file), 'utf8')));
+  const files = await Array.fromAsync(glob(join(chart, 'alerts/*/*.yaml')));
+  const texts = await Promise.all(files.map(file => readFile(file, 'utf8')));
   return texts.map(text => parse(text).groups);
 }
 
