@@ -7,7 +7,8 @@ import { stringify } from 'yaml';
 import { complain, isCheck, writeOrCheck } from '../generated-files.ts';
 import { resendSchema } from '../relay/config/schema-delivery.ts';
 import { customResourceDefinition } from './api/crd.ts';
-import { type Alert, alertsOfAll } from './resources/alerts.ts';
+import type { Alert } from './resources/alert.ts';
+import { alertsOfAll } from './resources/alerts.ts';
 
 const directory = 'charts/mailrelay';
 const chart = new URL(`../${directory}/`, import.meta.url);

@@ -20,11 +20,21 @@ export function selectors(query: string): readonly Selector[] {
     found.push({ metric, matchers });
     return ' ';
   });
-  const bare = plain.replace(/\[[^\]]*\]/g, ' ').replace(/\boffset\s+\S+/g, ' ');
+  const bare = plain
+    .replace(/"(?:[^"\\]|\\.)*"/g, ' ')
+    .replace(/\[[^\]]*\]/g, ' ')
+    .replace(/\boffset\s+\S+/g, ' ');
   for (const [, name = ''] of bare.matchAll(/(?<![\w.])([a-zA-Z_:][\w:]*)(?!\s*\()(?![\w:])/g)) {
     if (!words.has(name.toLowerCase())) found.push({ metric: name, matchers: [] });
   }
   return found;
+}
+
+/** Labels that a query makes of others by label_replace, and those that it makes them of. */
+export function replacements(query: string): readonly { readonly to: string; readonly from: string }[] {
+  return [...query.matchAll(/,\s*"(\w+)",\s*"[^"]*",\s*"(\w+)",\s*"[^"]*"\)/g)].map(
+    ([, to = '', from = '']) => ({ to, from }),
+  );
 }
 
 /** Labels that a query groups by or matches on. */

@@ -3,12 +3,13 @@ import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parse } from 'yaml';
+import { relayStates } from '../../operator/reconcile/relay-state.ts';
 import { attempt, everyEvent } from '../unit/telemetry/events.ts';
 import { dashboard, filled, panels } from './dashboard.ts';
 import { exposed, relayMetrics, targetLabels } from './exposed.ts';
 import { chart, repository } from './helm.ts';
 import { type Prometheus, startPrometheus } from './prometheus.ts';
-import { groupings, selectors } from './promql.ts';
+import { groupings, replacements, selectors } from './promql.ts';
 import { checkExpressions } from './promtool.ts';
 
 const ofPanels = panels.flatMap(({ title, targets = [] }) =>
@@ -24,9 +25,12 @@ const queries = [...ofPanels, ...ofAlerts];
 const known = exposed();
 
 /** Texts in which values of labels are defined. */
-const sources = globSync(join(repository, '{relay/telemetry,operator/kube}/*.ts'))
-  .map(file => readFileSync(file, 'utf8'))
-  .join('\n');
+const sources = [
+  ...globSync(join(repository, '{relay/telemetry,operator/kube}/*.ts')).map(file =>
+    readFileSync(file, 'utf8'),
+  ),
+  ...Object.keys(relayStates).map(state => `'${state}'`),
+].join('\n');
 /** Labels whose values are the code's, so that a matcher can be wrong. */
 const closed = new Set(['state', 'outcome', 'result', 'reason']);
 
@@ -51,7 +55,9 @@ describe('the queries of dashboard and alerts', () => {
 
   test('group only by labels that one of their metrics has', () => {
     for (const { where, expr } of queries) {
-      const labels = selectors(expr).flatMap(({ metric }) => [...(known.get(metric) ?? [])]);
+      const had = selectors(expr).flatMap(({ metric }) => [...(known.get(metric) ?? [])]);
+      for (const { from } of replacements(expr)) assert.ok(had.includes(from), `${where}: ${from}`);
+      const labels = [...had, ...replacements(expr).map(({ to }) => to)];
       for (const label of groupings(expr)) assert.ok(labels.includes(label), `${where}: ${label}`);
     }
   });

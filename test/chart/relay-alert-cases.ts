@@ -1,42 +1,17 @@
-/**
- * For each alert: series under which it fires and series under which it does not. One sample a minute, written as
- * promtool has it: `1x9` is ten ones, `0+5x9` counts up by five.
- */
+/** Alerts on what relay pods tell: series under which they fire and series under which they do not. */
+import {
+  type AlertCase,
+  labelled,
+  of,
+  pod,
+  relay,
+  scrape,
+  second,
+  standby,
+  started,
+  told,
+} from './alert-series.ts';
 
-export type AlertCase = {
-  readonly alert: string;
-  /** What is going on, as a sentence. */
-  readonly when: string;
-  readonly series: Readonly<Record<string, string>>;
-  /** When to look, in minutes. */
-  readonly at: number;
-  /** Labels by which the firing alert tells what it is about; absent: it must not fire. */
-  readonly fires?: Readonly<Record<string, string>>;
-};
-
-const labelled = (name: string, labels: Readonly<Record<string, string>>): string =>
-  `${name}{${Object.entries(labels)
-    .map(([key, value]) => `${key}="${value}"`)
-    .join(',')}}`;
-
-const relay = { namespace: 'apps', service: 'mail-pods' };
-const pod = { ...relay, pod: 'mail-0' };
-const scrape = { job: 'mail-pods', instance: '10.0.0.1:8025', container: 'relay', endpoint: 'http' };
-
-/** A metric of the pod mail-0 as the ServiceMonitor's scrape labels it. */
-const of = (metric: string, more: Readonly<Record<string, string>> = {}): string =>
-  labelled(`mailrelay_${metric}`, { ...pod, ...scrape, ...more });
-/** When its process began; time is counted from 0. */
-const started = labelled('process_start_time_seconds', { ...pod, ...scrape });
-const second = { pod: 'mail-1', instance: '10.0.0.2:8025' };
-/** What the operator of another controller-runtime program must not set off. */
-const operator = {
-  job: 'mailrelay-operator',
-  namespace: 'mailrelay-system',
-  service: 'mailrelay-operator-metrics',
-  pod: 'operator-1',
-};
-const stranger = { ...operator, job: 'other-operator' };
 const primary = { provider: 'primary' };
 const backup = { provider: 'backup' };
 
@@ -65,6 +40,57 @@ const accepting: readonly AlertCase[] = [
       [of('build_info', { version: '1', ...second })]: '_x12 1x20',
     },
     at: 20,
+  },
+  {
+    alert: 'MailRelayDown',
+    when: 'they have been gone for hours, and the operator says that one is wanted',
+    series: { [of('build_info', { version: '1' })]: '1x9 stale', [told('expected_pods')]: '1x300' },
+    at: 300,
+    fires: relay,
+  },
+  {
+    alert: 'MailRelayDown',
+    when: 'a pod is wanted and there has never been one',
+    series: { [told('expected_pods')]: '1x9' },
+    at: 7,
+    fires: relay,
+  },
+  {
+    alert: 'MailRelayDown',
+    when: 'pods are gone, and so is the operator, on the same node',
+    series: { [of('build_info', { version: '1' })]: '1x9 stale', [told('expected_pods')]: '1x9 stale' },
+    at: 50,
+    fires: relay,
+  },
+  {
+    alert: 'MailRelayDown',
+    when: 'no pod is wanted any more',
+    series: { [of('build_info', { version: '1' })]: '1x9 stale', [told('expected_pods')]: '1x9 0x20' },
+    at: 20,
+    ofAllAlone: true,
+  },
+  {
+    alert: 'MailRelayDown',
+    when: 'it is gone as the operator says that leads now, and another one led before',
+    series: {
+      [of('build_info', { version: '1' })]: '1x9 stale',
+      [told('expected_pods')]: '1x9 stale',
+      [told('expected_pods', standby)]: '_x10 0x20',
+    },
+    at: 19,
+    ofAllAlone: true,
+  },
+  {
+    alert: 'MailRelayDown',
+    when: 'it answers, and a relay of that name elsewhere does not',
+    series: {
+      [of('build_info', { version: '1' })]: '1x20',
+      [told('expected_pods')]: '1x20',
+      [told('expected_pods', { relay_namespace: 'shop' })]: '1x20',
+    },
+    at: 15,
+    fires: { ...relay, namespace: 'shop' },
+    ofAllAlone: true,
   },
   {
     alert: 'MailRelayPodUnreachable',
@@ -432,122 +458,5 @@ const operation: readonly AlertCase[] = [
   },
 ];
 
-const errors = 'controller_runtime_reconcile_errors_total';
-const leader = 'leader_election_master_status';
-
-const operators: readonly AlertCase[] = [
-  {
-    alert: 'MailRelayOperatorDown',
-    when: 'another program is up and the operator is not there',
-    series: { [labelled('up', stranger)]: '1x9' },
-    at: 7,
-    fires: {},
-  },
-  {
-    alert: 'MailRelayOperatorDown',
-    when: 'one of two pods is up',
-    series: {
-      [labelled('up', operator)]: '1x9',
-      [labelled('up', { ...operator, pod: 'operator-2' })]: '0x9',
-    },
-    at: 7,
-  },
-  {
-    alert: 'MailRelayOperatorNoLeader',
-    when: 'pods run and none leads',
-    series: {
-      [labelled('up', operator)]: '1x9',
-      [labelled(leader, { ...operator, name: 'x' })]: '0x9',
-      [labelled(leader, { ...stranger, name: 'x' })]: '1x9',
-    },
-    at: 7,
-    fires: { namespace: operator.namespace, service: operator.service },
-  },
-  {
-    alert: 'MailRelayOperatorNoLeader',
-    when: 'one leads and the other has never led',
-    series: {
-      [labelled('up', operator)]: '1x9',
-      [labelled('up', { ...operator, pod: 'operator-2' })]: '1x9',
-      [labelled(leader, { ...operator, name: 'x' })]: '1x9',
-    },
-    at: 7,
-  },
-  {
-    alert: 'MailRelayOperatorReconcileErrors',
-    when: 'a reconcile has failed every minute for half an hour',
-    series: { [labelled(errors, { ...operator, controller: 'mailrelay' })]: '0+1x60' },
-    at: 45,
-    fires: { namespace: operator.namespace, service: operator.service, controller: 'mailrelay' },
-  },
-  {
-    alert: 'MailRelayOperatorReconcileErrors',
-    when: 'one failed, and another operator fails all the time',
-    series: {
-      [labelled(errors, { ...operator, controller: 'mailrelay' })]: '0x5 1x60',
-      [labelled(errors, { ...stranger, controller: 'other' })]: '0+9x60',
-    },
-    at: 45,
-  },
-  {
-    alert: 'MailRelayOperatorStuck',
-    when: 'work waits and none is done',
-    series: {
-      [labelled('workqueue_depth', { ...operator, name: 'mailrelay' })]: '3x30',
-      [labelled('controller_runtime_reconcile_total', {
-        ...operator,
-        controller: 'mailrelay',
-        result: 'success',
-      })]: '7x30',
-    },
-    at: 25,
-    fires: { namespace: operator.namespace, service: operator.service, pod: operator.pod },
-  },
-  {
-    alert: 'MailRelayOperatorStuck',
-    when: 'work waits and is done, one after another',
-    series: {
-      [labelled('workqueue_depth', { ...operator, name: 'mailrelay' })]: '3x30',
-      [labelled('controller_runtime_reconcile_total', {
-        ...operator,
-        controller: 'mailrelay',
-        result: 'success',
-      })]: '0+9x30',
-    },
-    at: 25,
-  },
-  {
-    alert: 'MailRelayOperatorStuck',
-    when: 'nothing is to be done',
-    series: {
-      [labelled('workqueue_depth', { ...operator, name: 'mailrelay' })]: '0x30',
-      [labelled('controller_runtime_reconcile_total', {
-        ...operator,
-        controller: 'mailrelay',
-        result: 'success',
-      })]: '7x30',
-    },
-    at: 25,
-  },
-  {
-    alert: 'MailRelayOperatorWatchFaults',
-    when: 'Secrets cannot be listed, twice a minute',
-    series: {
-      [labelled('kube_watch_faults_total', { ...operator, kind: 'Secret', during: 'list' })]: '0+2x60',
-    },
-    at: 40,
-    fires: { namespace: operator.namespace, service: operator.service, kind: 'Secret' },
-  },
-  {
-    alert: 'MailRelayOperatorWatchFaults',
-    when: 'the API server was away for some minutes',
-    series: {
-      [labelled('kube_watch_faults_total', { ...operator, kind: 'Secret', during: 'watch' })]:
-        '0 3 6 9 12x60',
-    },
-    at: 40,
-  },
-];
-
 /** In the order of the alerts. */
-export const cases: readonly AlertCase[] = [...accepting, ...providers, ...queue, ...operation, ...operators];
+export const relayCases: readonly AlertCase[] = [...accepting, ...providers, ...queue, ...operation];
