@@ -9,7 +9,9 @@ export const chart: string = join(repository, 'charts/mailrelay');
 /** Values that switch everything on. */
 export const fullValues: string = join(import.meta.dirname, 'values/full.yaml');
 
-export const release = { name: 'mailrelay', namespace: 'mailrelay-system' } as const;
+export type Release = { readonly name: string; readonly namespace: string };
+
+export const release: Release = { name: 'mailrelay', namespace: 'mailrelay-system' };
 
 /** A rendered object, as far as tests look into it. */
 export type Rendered = {
@@ -32,14 +34,19 @@ export async function helm(args: readonly string[], env?: NodeJS.ProcessEnv): Pr
 }
 
 /** What `helm template` makes of the chart: text. A helm built from source takes itself for Kubernetes 1.20. */
-export function renderText(args: readonly string[] = []): Promise<string> {
-  const { name, namespace } = release;
+export function renderText(
+  args: readonly string[] = [],
+  { name, namespace }: Release = release,
+): Promise<string> {
   return helm(['template', name, chart, '--namespace', namespace, '--kube-version', '1.34.0', ...args]);
 }
 
 /** What `helm template` makes of the chart: objects. Fails on YAML with doubled keys. */
-export async function render(args: readonly string[] = []): Promise<readonly Rendered[]> {
-  const documents = parseAllDocuments(await renderText(args), { uniqueKeys: true });
+export async function render(
+  args: readonly string[] = [],
+  of: Release = release,
+): Promise<readonly Rendered[]> {
+  const documents = parseAllDocuments(await renderText(args, of), { uniqueKeys: true });
   return documents.flatMap(document => {
     if (document.errors[0] !== undefined) throw document.errors[0];
     return (document.toJS() as Rendered | null) ?? [];

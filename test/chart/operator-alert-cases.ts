@@ -8,6 +8,17 @@ const leader = 'leader_election_master_status';
 export const operatorCases: readonly AlertCase[] = [
   {
     alert: 'MailRelayOperatorDown',
+    when: 'no pod of it can be reached, and one of another release can',
+    series: {
+      [labelled('up', operator)]: '1x4 0x9',
+      [labelled('up', standby)]: '1x2 0x9',
+      [labelled('up', { ...operator, namespace: 'mail-b' })]: '1x20',
+    },
+    at: 11,
+    fires: { namespace: operator.namespace, service: operator.service },
+  },
+  {
+    alert: 'MailRelayOperatorDown',
     when: 'another program is up and the operator is not there',
     series: { [labelled('up', stranger)]: '1x9' },
     at: 7,
