@@ -1,6 +1,6 @@
 /** What an alert on relays is, and whom it is about: one relay, or all of them at once. */
 import type { MailRelaySpec } from '../api/schema.ts';
-import { countedWithin, type periods } from './counted.ts';
+import { countedWithinAnHour } from './counted.ts';
 
 /** critical: mail is being lost or refused, or soon will be. warning: look today. info: somebody should know. */
 export type Severity = 'critical' | 'warning' | 'info';
@@ -30,12 +30,11 @@ export interface AlertSubject {
   readonly resend: Pick<MailRelaySpec['resend'], 'expireAfterSeconds' | 'maxDelaySeconds'>;
 }
 
-/** What the pods have counted within the time, summed by these labels. */
+/** What the pods have counted within the last hour, summed by these labels. */
 export function counted(
   { select, started }: AlertSubject,
   [metric, ...matchers]: readonly [metric: string, ...matchers: string[]],
-  period: keyof typeof periods,
   by: string,
 ): string {
-  return `sum by (${by}) (${countedWithin(select(metric, ...matchers), period, started)})`;
+  return `sum by (${by}) (${countedWithinAnHour(select(metric, ...matchers), started)})`;
 }

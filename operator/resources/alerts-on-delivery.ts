@@ -4,7 +4,7 @@ import { type Alert, type AlertSubject, counted } from './alert.ts';
 /** Whether mail can get out. */
 export function providers(subject: AlertSubject): Alert[] {
   const { where, select } = subject;
-  const perHour = (metric: string): string => counted(subject, [metric], '1h', 'namespace, service');
+  const perHour = (metric: string): string => counted(subject, [metric], 'namespace, service');
   return [
     {
       name: 'MailRelayAllProvidersFailing',
@@ -76,7 +76,7 @@ export function queue(subject: AlertSubject): Alert[] {
     },
     {
       name: 'MailRelayMailExpired',
-      expression: `${counted(subject, ['expired_total'], '1h', 'namespace, service')} > 0`,
+      expression: `${counted(subject, ['expired_total'], 'namespace, service')} > 0`,
       hold: '0m',
       severity: 'warning',
       summary: `Mail in ${where} was given up.`,

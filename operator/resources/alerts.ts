@@ -80,21 +80,20 @@ function ownMetrics(relay: MailRelay): AlertSubject['select'] {
 
 /** Whether the relay does as it is told. */
 function operation(subject: AlertSubject): Alert[] {
-  const { where } = subject;
-  const refused = ['config_reloads_total', 'result="failure"'] as const;
+  const { where, select } = subject;
   const byPod = 'namespace, service, pod';
   return [
     {
       name: 'MailRelayConfigurationRefused',
-      expression: `${counted(subject, refused, '10m', byPod)} > 0`,
-      hold: '0m',
+      expression: `max by (${byPod}) (${select('config_refused')}) == 1`,
+      hold: '1m',
       severity: 'warning',
-      summary: `{{ $labels.pod }} refused its configuration.`,
-      description: `{{ $labels.pod }} (${where}) refused a configuration and goes on with the one before. Condition ConfigurationValid has its words.`,
+      summary: `Pod {{ $labels.pod }} of mail relay ${where} refuses its configuration.`,
+      description: `{{ $labels.pod }} (${where}) refuses the configuration that it has now and goes on with the one before, so that changes are not in force. Condition ConfigurationValid has its words.`,
     },
     {
       name: 'MailRelayQuarantine',
-      expression: `${counted(subject, ['spool_quarantined_total'], '1h', byPod)} > 0`,
+      expression: `${counted(subject, ['spool_quarantined_total'], byPod)} > 0`,
       hold: '0m',
       severity: 'warning',
       summary: `{{ $labels.pod }} found files that it does not know.`,

@@ -207,6 +207,11 @@ const definitions = {
     labels: ['result'],
     help: 'Configurations read, the first one included. Moves with each; result is success (in force) or failure (refused, the one before stays).',
   },
+  configRefused: {
+    kind: 'gauge',
+    name: 'mailrelay_config_refused',
+    help: '1 when the configuration that was read last was refused and the one before stays in force, otherwise 0.',
+  },
   configInfo: {
     kind: 'gauge',
     name: 'mailrelay_config_info',

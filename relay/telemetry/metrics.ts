@@ -210,6 +210,7 @@ function readProgram(readers: MetricsReaders, metrics: Metrics): void {
   metrics.spoolFailed.set(readers.spoolFailure() === undefined ? 0 : 1);
   metrics.listenerConnections.set(readers.listenerConnections());
   metrics.forwarding.set(readers.forwarding() ? 1 : 0);
+  metrics.configRefused.set(readers.configRefused() ? 1 : 0);
   metrics.configInfo.reset();
   const fingerprint = readers.fingerprint();
   if (fingerprint !== undefined) metrics.configInfo.set({ fingerprint }, 1);

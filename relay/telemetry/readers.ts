@@ -30,6 +30,8 @@ export interface MetricsReaders {
   readonly fingerprint: () => string | undefined;
   /** The master switch, forwardSMTP. */
   readonly forwarding: () => boolean;
+  /** Whether the configuration that was read last was refused, and the one before stays. */
+  readonly configRefused: () => boolean;
   /** Why the store is no longer trusted, or undefined. */
   readonly spoolFailure: () => string | undefined;
   readonly version: string;

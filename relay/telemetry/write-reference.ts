@@ -14,6 +14,7 @@ const { registry } = createMetrics({
   listenerConnections: () => 0,
   fingerprint: () => undefined,
   forwarding: () => true,
+  configRefused: () => false,
   spoolFailure: () => undefined,
   version: '',
 });

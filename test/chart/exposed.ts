@@ -21,6 +21,7 @@ export function relayMetrics(states: Readonly<Record<string, ProviderState>>): M
     listenerConnections: () => 3,
     fingerprint: () => 'abcdef0123456789',
     forwarding: () => true,
+    configRefused: () => false,
     spoolFailure: () => undefined,
     version: '0.1.0',
   });

@@ -362,38 +362,16 @@ const queue: readonly AlertCase[] = [
 const operation: readonly AlertCase[] = [
   {
     alert: 'MailRelayConfigurationRefused',
-    when: 'a pod refused a configuration',
-    series: { [of('config_reloads_total', { result: 'failure' })]: '0x3 1x9' },
-    at: 5,
+    when: 'a pod has gone on with the configuration before for hours',
+    series: { [of('config_refused')]: '0x3 1x300', [of('config_refused', second)]: '0x300' },
+    at: 300,
     fires: pod,
   },
   {
     alert: 'MailRelayConfigurationRefused',
-    when: 'a pod did so before it was read for the first time',
-    series: {
-      [of('config_reloads_total', { result: 'failure' })]: '_x5 1x30',
-      [started]: '_x5 290x30',
-    },
-    at: 12,
-    fires: pod,
-  },
-  {
-    alert: 'MailRelayConfigurationRefused',
-    when: 'that was a quarter of an hour ago',
-    series: {
-      [of('config_reloads_total', { result: 'failure' })]: '_x5 1x30',
-      [started]: '_x5 290x30',
-    },
-    at: 20,
-  },
-  {
-    alert: 'MailRelayConfigurationRefused',
-    when: 'configurations were taken over',
-    series: {
-      [of('config_reloads_total', { result: 'failure' })]: '0x9',
-      [of('config_reloads_total', { result: 'success' })]: '0+1x9',
-    },
-    at: 5,
+    when: 'what it refused was corrected at once',
+    series: { [of('config_refused')]: '0x3 1 0x9' },
+    at: 6,
   },
   {
     alert: 'MailRelayQuarantine',

@@ -75,11 +75,13 @@ test('an edit with a mistake keeps the old configuration, says so, and is forgot
   await until(() => first.messages.length === 1, 'the mail by the old configuration');
   const told = JSON.parse((await relay.http('/status')).text) as { lastConfigError?: { errors: string[] } };
   assert.match(told.lastConfigError?.errors[0] ?? '', /forwardProviders\[0\]\.port/);
+  assert.match((await relay.http('/metrics')).text, /^mailrelay_config_refused 1$/m);
   assert.equal((await relay.http('/readyz')).status, 200);
   await relay.configure();
   const mended = async (): Promise<boolean> =>
     !('lastConfigError' in (JSON.parse((await relay.http('/status')).text) as object));
   await until(mended, 'the trouble to be forgotten');
+  assert.match((await relay.http('/metrics')).text, /^mailrelay_config_refused 0$/m);
 });
 
 test('forwardSMTP false holds the mail, true sends it', async t => {

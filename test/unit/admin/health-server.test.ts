@@ -64,6 +64,7 @@ before(async () => {
     listenerConnections: () => 4,
     fingerprint: () => 'f',
     forwarding: () => true,
+    configRefused: () => false,
     spoolFailure: () => undefined,
     version: '1.2.3',
   });

@@ -24,6 +24,7 @@ function setUp(change: Partial<MetricsReaders> = {}) {
     listenerConnections: () => 5,
     fingerprint: () => 'abcdef0123456789',
     forwarding: () => true,
+    configRefused: () => false,
     spoolFailure: () => undefined,
     version: '1.2.3',
     now: () => now,
@@ -65,6 +66,7 @@ describe('metrics', () => {
       'accept_duration_seconds_bucket',
       'disk_free_bytes',
       'config_reloads_total',
+      'config_refused',
       'config_info',
     ];
     for (const name of promised) assert.match(text, new RegExp(`^mailrelay_${name}[{ ]`, 'm'), name);
@@ -128,6 +130,7 @@ describe('metrics', () => {
     assert.equal(first.get('mailrelay_provider_state{provider="primary",state="failing"}'), 1);
     assert.equal(first.get('mailrelay_provider_connections{provider="backup"}'), 3);
     assert.equal(first.get('mailrelay_config_info{fingerprint="abcdef0123456789"}'), 1);
+    assert.equal(first.get('mailrelay_config_refused'), 0);
     assert.equal(first.get('mailrelay_disk_free_bytes'), 1000);
     providers[0]!.state = 'standby';
     const second = parse(await metrics.render());
@@ -156,14 +159,16 @@ describe('metrics', () => {
     assert.equal(series.get(`mailrelay_provider_attempts_total{${other}}`), 100);
   });
 
-  test('says when there is no configuration and when the store has failed', async () => {
+  test('says when there is no configuration, when one is refused, and when the store has failed', async () => {
     const { metrics } = setUp({
       fingerprint: () => undefined,
+      configRefused: () => true,
       spoolFailure: () => 'EIO',
       forwarding: () => false,
     });
     const text = await metrics.render();
     assert.doesNotMatch(text, /^mailrelay_config_info\{/m);
+    assert.match(text, /^mailrelay_config_refused 1$/m);
     assert.match(text, /^mailrelay_spool_failed 1$/m);
     assert.match(text, /^mailrelay_forwarding 0$/m);
   });
