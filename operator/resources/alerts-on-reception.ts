@@ -16,8 +16,8 @@ export function reachable({ where, unreachable, podUnreachable }: AlertSubject):
     expression,
     hold: '10m',
     severity: 'warning',
-    summary: `{{ $labels.pod }} of mail relay ${where} cannot be reached.`,
-    description: `Prometheus has not been able to read the metrics of {{ $labels.pod }} for 10 minutes. Mail in its volume waits until it runs again; new mail goes to other replicas, if there are any.`,
+    summary: `Pod {{ $labels.pod }} of mail relay ${where} cannot be reached.`,
+    description: `Prometheus has not been able to read the metrics of {{ $labels.pod }} (${where}) for 10 minutes. Mail in its volume waits until it runs again; new mail goes to other replicas, if there are any.`,
   });
   return [
     ...(unreachable === undefined ? [] : [down(unreachable)]),
@@ -33,7 +33,7 @@ export function accepting({ where, select }: AlertSubject): Alert[] {
       expression: `max by (namespace, service, pod) (${select('spool_failed')}) == 1`,
       hold: '0m',
       severity: 'critical',
-      summary: `The store of {{ $labels.pod }} failed.`,
+      summary: `The store of pod {{ $labels.pod }} of mail relay ${where} failed.`,
       description: `A write or sync of {{ $labels.pod }} (${where}) failed, so that it accepts and sends nothing until it has been restarted, which its liveness probe brings about. If it comes back: look at the volume and its node.`,
     },
     {
@@ -41,7 +41,7 @@ export function accepting({ where, select }: AlertSubject): Alert[] {
       expression: `${select('disk_free_bytes')} < ${select('disk_reserve_bytes')}`,
       hold: '1m',
       severity: 'critical',
-      summary: `{{ $labels.pod }} refuses new mail: its volume is full.`,
+      summary: `Pod {{ $labels.pod }} of mail relay ${where} refuses new mail: its volume is full.`,
       description: `The volume of {{ $labels.pod }} (${where}) has {{ $value | humanize1024 }}B free, less than the reserve: new mail is refused with 452 while sending goes on. Raise spec.spool.size, or find out why mail is not sent.`,
     },
     {
@@ -49,7 +49,7 @@ export function accepting({ where, select }: AlertSubject): Alert[] {
       expression: `${select('disk_free_bytes')} < 2 * ${select('disk_reserve_bytes')}`,
       hold: '10m',
       severity: 'warning',
-      summary: `The volume of {{ $labels.pod }} is nearly full.`,
+      summary: `The volume of pod {{ $labels.pod }} of mail relay ${where} is nearly full.`,
       description: `The volume of {{ $labels.pod }} (${where}) has {{ $value | humanize1024 }}B free, less than twice the reserve below which new mail is refused. Raise spec.spool.size, or find out why mail is not sent.`,
     },
     {

@@ -25,6 +25,9 @@ export function alerts(relay: MailRelay): readonly Alert[] {
   });
 }
 
+/** What the name of the Service that is scraped has after that of its relay. */
+const podsSuffix = childNames({ name: '' }).podService;
+
 /**
  * How many pods of each relay should answer, by namespace and service: as the operator says, now or within the last 10
  * minutes, in which another one may come to lead. It is believed when it says less than one that led before.
@@ -40,15 +43,14 @@ const unreachable = `max by (namespace, service) (${expectedPods} > 0 or ${seenL
 
 /** What the operator tells of MailRelays, with the labels that the metrics of their pods have. */
 function labelledAsPods(told: string): string {
-  const { podService } = childNames({ name: '$1' });
   const inNamespace = `label_replace(${told}, "namespace", "$1", "relay_namespace", "(.+)")`;
-  return `label_replace(${inNamespace}, "service", "${podService}", "relay", "(.+)")`;
+  return `label_replace(${inNamespace}, "service", "$1${podsSuffix}", "relay", "(.+)")`;
 }
 
 /** The same for every relay that Prometheus reads, told apart by the labels namespace, service and pod. */
 export function alertsOfAll(resend: AlertSubject['resend']): readonly Alert[] {
   return alertsAbout({
-    where: '{{ $labels.namespace }}/{{ $labels.service }}',
+    where: `{{ $labels.namespace }}/{{ reReplaceAll "^(.+)${podsSuffix}$" "$1" $labels.service }}`,
     select: (metric, ...matchers) =>
       `mailrelay_${metric}${matchers.length > 0 ? `{${matchers.join(',')}}` : ''}`,
     started: 'process_start_time_seconds',
@@ -96,7 +98,7 @@ function operation(subject: AlertSubject): Alert[] {
       expression: `${counted(subject, ['spool_quarantined_total'], byPod)} > 0`,
       hold: '0m',
       severity: 'warning',
-      summary: `{{ $labels.pod }} found files that it does not know.`,
+      summary: `Pod {{ $labels.pod }} of mail relay ${where} found files that it does not know.`,
       description: `{{ $value | humanize }} things in the store of {{ $labels.pod }} (${where}) were not understood and are in emails/quarantine. Nothing was deleted; look at them.`,
     },
   ];

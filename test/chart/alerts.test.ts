@@ -8,10 +8,14 @@ import { prometheusRule } from '../../operator/resources/prometheus-rule.ts';
 import { relayOf, threeProvidersSpec } from '../unit/operator-api/relays.ts';
 import type { AlertCase } from './alert-series.ts';
 import { chart, repository } from './helm.ts';
+import { operationCases } from './operation-alert-cases.ts';
 import { operatorCases } from './operator-alert-cases.ts';
-import { checkConfiguration, checkRuleFiles, type RuleTest, testRules } from './promtool.ts';
-import { relayCases } from './relay-alert-cases.ts';
+import { checkConfiguration, checkRuleFiles, type RuleTest, testAnnotations, testRules } from './promtool.ts';
+import { providerCases } from './provider-alert-cases.ts';
+import { queueCases } from './queue-alert-cases.ts';
+import { receptionCases } from './reception-alert-cases.ts';
 
+const relayCases = [...receptionCases, ...providerCases, ...queueCases, ...operationCases];
 const cases = [...relayCases, ...operatorCases];
 
 type Rule = {
@@ -121,6 +125,12 @@ describe('the alerts', () => {
 
   test('of all relays at once fire when they should and not otherwise', async () => {
     await testRules(groups, cases.map(exactly));
+  });
+
+  test('name the MailRelay as kubectl knows it', async () => {
+    const told = cases.find(({ alert }) => alert === 'MailRelayMailHeld')!;
+    const summary = 'Mail relay apps/mail holds mail, since forwarding is off.';
+    for (const one of [groups, ownGroups]) await testAnnotations(one, told, { summary });
   });
 
   test('of a single relay fire when they should and not otherwise', async () => {

@@ -128,6 +128,33 @@ export const operatorCases: readonly AlertCase[] = [
     at: 18,
   },
   {
+    alert: 'MailRelayOperatorUnstable',
+    when: 'it has lost its lease three times within an hour',
+    series: { [labelled(leader, { ...operator, name: 'x' })]: '1x9 0x1 1x9 0 1x9 0 1x30' },
+    at: 50,
+    fires: { namespace: operator.namespace, service: operator.service, pod: operator.pod },
+  },
+  {
+    alert: 'MailRelayOperatorUnstable',
+    when: 'its container ends every three minutes and begins anew',
+    series: {
+      [labelled('process_start_time_seconds', operator)]:
+        '1x2 stale 240x2 stale 480x2 stale 720x2 stale 960x2 stale 1200x2 stale 1440x9',
+    },
+    at: 33,
+    fires: { namespace: operator.namespace, service: operator.service, pod: operator.pod },
+  },
+  {
+    alert: 'MailRelayOperatorUnstable',
+    when: 'it has been restarted once, and the lease has changed hands twice',
+    series: {
+      [labelled('process_start_time_seconds', operator)]: '1x9 stale 600x60',
+      [labelled(leader, { ...operator, name: 'x' })]: '1x9 stale 0x5 1x50',
+      [labelled(leader, { ...standby, name: 'x' })]: '0x10 1x4 0x50',
+    },
+    at: 40,
+  },
+  {
     alert: 'MailRelayOperatorStuck',
     when: 'work waits and none is done',
     series: {

@@ -51,18 +51,51 @@ export type RuleTest = {
   readonly gives: readonly { readonly labels: string; readonly value: number }[];
 };
 
+type FiringCase = {
+  readonly alert: string;
+  readonly series: Readonly<Record<string, string>>;
+  readonly at: number;
+  readonly fires?: Readonly<Record<string, string>>;
+};
+
+type Templated = {
+  readonly rules: readonly {
+    readonly alert: string;
+    readonly labels: object;
+    readonly annotations: object;
+  }[];
+};
+
+/** What an alert says when it fires; of its annotations, those named in `says`. Throws promtool's words otherwise. */
+export async function testAnnotations(
+  groups: readonly Templated[],
+  { alert, series, at, fires }: FiringCase,
+  says: Readonly<Record<string, string>>,
+): Promise<void> {
+  const rule = groups.flatMap(group => group.rules).find(each => each.alert === alert);
+  const named = Object.entries(rule?.annotations ?? {}).filter(([name]) => name in says);
+  const alone = { name: alert, rules: [{ ...rule, annotations: Object.fromEntries(named) }] };
+  const exp_alerts = [{ exp_labels: { ...fires, ...rule?.labels }, exp_annotations: says }];
+  await run([alone], {
+    interval: '1m',
+    input_series: Object.entries(series).map(([each, values]) => ({ series: each, values })),
+    alert_rule_test: [{ eval_time: `${at}m`, alertname: alert, exp_alerts }],
+  });
+}
+
 /** Runs all `tests` on the groups of rules. Throws promtool's words when one gives something else. */
 export async function testRules(groups: readonly object[], tests: readonly RuleTest[]): Promise<void> {
-  const test = {
-    rule_files: ['rules.yaml'],
-    evaluation_interval: '1m',
-    tests: tests.map(({ name, series, at, query, gives }) => ({
-      name,
-      interval: '1m',
-      input_series: Object.entries(series).map(([each, values]) => ({ series: each, values })),
-      promql_expr_test: [{ expr: query, eval_time: `${at}m`, exp_samples: gives }],
-    })),
-  };
+  const each = tests.map(({ name, series, at, query, gives }) => ({
+    name,
+    interval: '1m',
+    input_series: Object.entries(series).map(([one, values]) => ({ series: one, values })),
+    promql_expr_test: [{ expr: query, eval_time: `${at}m`, exp_samples: gives }],
+  }));
+  await run(groups, ...each);
+}
+
+async function run(groups: readonly object[], ...tests: readonly object[]): Promise<void> {
+  const test = { rule_files: ['rules.yaml'], evaluation_interval: '1m', tests };
   await withFiles({ 'rules.yaml': { groups }, 'test.yaml': test }, async directory => {
     await command(['promtool', 'test', 'rules', join(directory, 'test.yaml')]);
   });
