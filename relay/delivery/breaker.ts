@@ -9,7 +9,7 @@
  * randomness: `now` is a monotonic millisecond clock of the caller's, `random`
  * is uniform in [0, 1).
  */
-import { exponential, jittered } from './backoff.ts';
+import { openProbeTimes, suspendedProbeAt, type Waited } from './probe-times.ts';
 import { domainsToCool, type ThrottledDomain, withThrottled } from './throttled-domains.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -39,13 +39,9 @@ interface Trial extends Counted {
 }
 
 /** Out of use until a probe succeeds. */
-interface Probed {
+interface Probed extends Waited {
   readonly since: number;
   readonly probeAt: number;
-  /** Probes that failed since then. */
-  readonly probes: number;
-  /** Trials that it failed, without taking any mail in between. */
-  readonly trials: number;
   readonly message: string;
 }
 
@@ -88,22 +84,6 @@ export const softStrikesToOpen = 10;
 
 /** The same on trial, and how many messages it is given at a time meanwhile. */
 export const trialMessages = 3;
-
-/** A down provider is found again within seconds; a long outage costs one probe in five minutes. */
-const openProbe = { firstMs: 5000, ceilingMs: 300_000 };
-
-/**
- * While mail waits and nothing else can be used, for a provider that is not
- * there: a refused or unanswered connection costs nobody anything. One that
- * answers is never asked sooner than `openProbe` says.
- */
-const urgentProbeMs = 2500;
-
-/** Wrong passwords lock accounts: six tries an hour at most, one an hour in the end. */
-const suspendedProbe = { firstMs: 600_000, ceilingMs: 3_600_000 };
-
-const probeMultiplier = 2;
-const probeJitter = 0.2;
 
 /** When a throttle came without a time, and the verdict gave none either. */
 const defaultCoolDownMs = 60_000;
@@ -162,9 +142,9 @@ export function onFailure(health: Health, verdict: Verdict, at: FailedAt): Healt
 export function onProbeFailed(health: Health, verdict: Verdict, at: FailedAt): Health {
   if (health.kind !== 'open' && health.kind !== 'suspended') return onFailure(health, verdict, at);
   const later = { ...health, probes: health.probes + 1, message: at.message };
-  if (later.kind === 'suspended')
-    return { ...later, probeAt: at.now + probeWait(suspendedProbe, later, verdict, at) };
-  return verdict.effect === 'suspend' ? suspend(health, at) : { ...later, ...probeTimes(later, verdict, at) };
+  if (later.kind === 'suspended') return { ...later, probeAt: suspendedProbeAt(later, verdict, at) };
+  if (verdict.effect === 'suspend') return suspend(health, at);
+  return { ...later, ...openProbeTimes(later, verdict, at) };
 }
 
 /** Time passed: a cool-down that is over ends. */
@@ -214,7 +194,7 @@ function open(health: Closed | Trial, verdict: Verdict, at: FailedAt): Health {
     kind: 'open',
     since: at.now,
     ...count,
-    ...probeTimes(count, verdict, at),
+    ...openProbeTimes(count, verdict, at),
     reason: verdict.class,
     message: at.message,
   };
@@ -222,7 +202,7 @@ function open(health: Closed | Trial, verdict: Verdict, at: FailedAt): Health {
 
 function suspend(health: Health, at: FailedAt): Health {
   const count = { probes: 0, trials: trialsFailed(health) };
-  const probeAt = at.now + probeWait(suspendedProbe, count, {}, at);
+  const probeAt = suspendedProbeAt(count, {}, at);
   return { kind: 'suspended', since: at.now, probeAt, ...count, message: at.message };
 }
 
@@ -246,27 +226,4 @@ function coolDown(health: Health, verdict: Verdict, at: FailedAt): Health {
 function softCoolDown(health: Closed | Trial, verdict: Verdict, at: FailedAt): Health {
   const throttled = withThrottled(health.throttled ?? [], at.domains ?? [], at.now);
   return throttled.length >= domainsToCool ? coolDown(health, verdict, at) : { ...health, throttled };
-}
-
-type Waited = Pick<Probed, 'probes' | 'trials'>;
-
-/** Milliseconds to the next probe: longer with every probe and every trial that fails. */
-function probeWait(
-  pace: { readonly firstMs: number; readonly ceilingMs: number },
-  { probes, trials }: Waited,
-  { waitMs = 0 }: Pick<Verdict, 'waitMs'>,
-  { random }: FailedAt,
-): number {
-  const base = exponential(pace.firstMs, probeMultiplier, probes + trials, pace.ceilingMs);
-  return Math.max(jittered(base, probeJitter, random), waitMs);
-}
-
-/** Both moments of the next probe of an open breaker. A failed trial is never hurried. */
-function probeTimes(waited: Waited, verdict: Verdict, at: FailedAt): Pick<Open, 'probeAt' | 'urgentAt'> {
-  const wait = probeWait(openProbe, waited, verdict, at);
-  const absent = verdict.class === 'network' && waited.trials === 0;
-  const urgent = absent
-    ? Math.max(jittered(urgentProbeMs, probeJitter, at.random), verdict.waitMs ?? 0)
-    : wait;
-  return { probeAt: at.now + wait, urgentAt: at.now + Math.min(urgent, wait) };
 }

@@ -9,7 +9,8 @@ import {
   type Reply,
   type Stage,
 } from '../../../relay/delivery/failure.ts';
-import { isPermanent, judge } from '../../../relay/delivery/judge.ts';
+import { judge } from '../../../relay/delivery/judge.ts';
+import { isPermanent } from '../../../relay/delivery/refusal.ts';
 import type { ProviderEffect, Verdict } from '../../../relay/delivery/verdict.ts';
 
 const before: readonly Stage[] = ['dns', 'connect', 'tls', 'greeting', 'ehlo', 'starttls', 'auth'];
