@@ -1,7 +1,7 @@
 /** Which events a change of status is worth: few, each once, in whole sentences. Pure. */
 import { type EventReason, eventReasons } from '../api/conditions.ts';
 import type { MailRelayStatus, ProviderStatus } from '../api/schema-status.ts';
-import type { EventNote } from '../kube/events.ts';
+import type { EventNote } from '../kube/event-wire.ts';
 import type { Observation } from './observation.ts';
 import { inWords, isAllSent } from './on-board.ts';
 import { isUsable } from './provider-status.ts';

@@ -12,7 +12,7 @@ import type { MailRelaySpecInput } from '../../operator/api/schema.ts';
 import { createClient } from '../../operator/kube/client.ts';
 import { type Condition, findCondition } from '../../operator/kube/conditions.ts';
 import { loadConnection } from '../../operator/kube/connection.ts';
-import { events } from '../../operator/kube/events.ts';
+import { events } from '../../operator/kube/event-wire.ts';
 import type { KubeObject, ObjectMeta } from '../../operator/kube/object.ts';
 import { defineResource, type KubeClient, type Resource } from '../../operator/kube/resource.ts';
 import { createTransport, type Transport } from '../../operator/kube/transport.ts';

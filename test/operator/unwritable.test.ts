@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { mailRelays } from '../../operator/api/mail-relay.ts';
 import { annotations } from '../../operator/api/names.ts';
-import { events } from '../../operator/kube/events.ts';
+import { events } from '../../operator/kube/event-wire.ts';
 import type { KubeObject } from '../../operator/kube/object.ts';
 import type { Resource } from '../../operator/kube/resource.ts';
 import { pods } from '../../operator/reconcile/caches.ts';
