@@ -149,10 +149,10 @@ class TransportClient implements KubeClient {
     }
   }
 
-  async serves(resource: Resource): Promise<boolean> {
+  async serves(resource: Resource, options: ReadOptions = {}): Promise<boolean> {
     try {
       const { resources } = await this.transport.request<{ resources?: { name: string }[] }>({
-        ...common(resource, 'get', {}),
+        ...common(resource, 'get', options),
         method: 'GET',
         path: resource.apiVersion.includes('/')
           ? `/apis/${resource.apiVersion}`

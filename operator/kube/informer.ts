@@ -2,14 +2,15 @@
  * A local copy of all objects of a kind, kept up to date by list-watch.ts, with indexes and change events. What it
  * gives out belongs to the caller: a value read anew each time.
  * Guarantees: after any fault and its end the store equals the server's truth, and every difference was told as
- * an event. Never blocks the server: one LIST at the start, then one watch a scope.
+ * an event. Never blocks the server: one LIST at the start, then one watch a scope. What the server refuses to show
+ * keeps the state that was seen last, says that it is out of view, and holds up no other scope.
  */
-import { type Clock, systemClock } from './clock.ts';
-import { ListWatch, type ListWatchOptions, type ListWatchSink } from './list-watch.ts';
-import { type KubeObject, keyOf, type ObjectRef } from './object.ts';
+import type { Clock } from './clock.ts';
+import { ListWatchInformer } from './list-watch-informer.ts';
+import type { KubeObject, ObjectRef } from './object.ts';
 import type { KubeClient, Resource } from './resource.ts';
-import { Store } from './store.ts';
-import { type ObjectEvent, View } from './view.ts';
+import type { ScopeChange, WatchedScope } from './scopes.ts';
+import type { ObjectEvent } from './view.ts';
 
 export type { ObjectEvent } from './view.ts';
 
@@ -34,13 +35,20 @@ export interface InformerOptions<T extends KubeObject> {
   silenceMs?: number;
   /** First and longest pause after a fault; default 200 ms and 4 s, jittered. */
   backoffMs?: readonly [number, number];
+  /** The same after a refusal, which nobody may mend for long; default 200 ms and 30 s. */
+  refusedBackoffMs?: readonly [number, number];
   onFault?: (fault: InformerFault) => void;
-  onWatchStart?: () => void;
+  /** A scope comes into view or goes out of it, or has begun to fail before it ever was in view. */
+  onScope?: (change: ScopeChange) => void;
+  onWatchStart?: (namespace?: string) => void;
   clock?: Clock;
   random?: () => number;
 }
 
+/** What may be over the next time. A refusal is none: see scopes.ts. */
 export interface InformerFault {
+  /** Undefined: all namespaces, or a handler. */
+  namespace?: string | undefined;
   /** `handler`: a subscriber threw; the informer goes on. */
   during: 'list' | 'watch' | 'handler';
   error: Error;
@@ -56,9 +64,9 @@ export interface InformerStats {
   lists: number;
   watches: number;
   faults: number;
-  /** Time since every watched scope last had a sign of life (LIST page, event, bookmark, watch opened). */
+  /** Time since every watched scope last had a sign of life (LIST page, event, bookmark, watch opened, refusal). */
   sinceContactMs: number;
-  /** Time for which at least one scope has had no open watch; 0 when all are open. */
+  /** Time for which at least one scope that may be watched has had no open watch; 0 when all are open. */
   disconnectedMs: number;
 }
 
@@ -68,7 +76,10 @@ export interface Informer<T extends KubeObject> {
   start(): void;
   /** Resolves once the first full LIST of every scope is in the store; rejects when stopped before. */
   readonly hasSynced: Promise<void>;
+  /** Every scope is in view. */
   readonly synced: boolean;
+  /** What each watched scope shows; known from the start. */
+  readonly scopes: readonly WatchedScope[];
   get(ref: ObjectRef): T | undefined;
   /** By `keyOf(ref)`. */
   getByKey(key: string): T | undefined;
@@ -98,209 +109,6 @@ export interface Informer<T extends KubeObject> {
   stop(): Promise<void>;
 }
 
-const defaults = {
-  pageSize: 500,
-  watchSeconds: [300, 600],
-  silenceMs: 150_000,
-  backoffMs: [200, 4_000],
-} as const;
-
-/** kubectl's copy of the whole object inside the object. */
-const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration';
-
 export function createInformer<T extends KubeObject>(options: InformerOptions<T>): Informer<T> {
   return new ListWatchInformer(options);
-}
-
-/** What is known of one watched scope. */
-interface Scope {
-  synced: boolean;
-  contactAt: number;
-  /** Undefined while a watch is open. */
-  downSince: number | undefined;
-}
-
-class ListWatchInformer<T extends KubeObject> implements Informer<T> {
-  readonly resource: Resource<T>;
-  readonly hasSynced: Promise<void>;
-  readonly #options: InformerOptions<T>;
-  readonly #clock: Clock;
-  readonly #store: Store<T>;
-  readonly #view: View<T>;
-  readonly #scopes: Scope[] = [];
-  readonly #handlers = new Set<(event: ObjectEvent<T>) => void>();
-  readonly #stopping = new AbortController();
-  readonly #synced = Promise.withResolvers<void>();
-  #running: Promise<unknown> | undefined;
-  #lists = 0;
-  #watches = 0;
-  #faults = 0;
-
-  constructor(options: InformerOptions<T>) {
-    this.resource = options.resource;
-    this.#options = options;
-    this.#clock = options.clock ?? systemClock;
-    this.#store = new Store(options.indexers ?? {});
-    this.#view = new View(this.#store, this.#clock, event => this.#tell(event));
-    this.hasSynced = this.#synced.promise;
-    // Who does not wait for it must not be ended by an unhandled rejection.
-    this.hasSynced.catch(() => {});
-  }
-
-  start(): void {
-    if (this.#running || this.#stopping.signal.aborted) return;
-    const namespaces = this.#options.namespaces ?? [undefined];
-    const loops = namespaces.map(namespace => this.#listWatch(namespace));
-    this.#running = Promise.all(loops.map(loop => loop.run(this.#stopping.signal)));
-  }
-
-  get synced(): boolean {
-    return this.#scopes.length > 0 && this.#scopes.every(scope => scope.synced);
-  }
-
-  get size(): number {
-    return this.#store.size;
-  }
-
-  get(ref: ObjectRef): T | undefined {
-    return this.#store.get(keyOf(ref));
-  }
-
-  getByKey(key: string): T | undefined {
-    return this.#store.get(key);
-  }
-
-  list(): IterableIterator<T> {
-    return this.#store.values();
-  }
-
-  has(key: string): boolean {
-    return this.#store.has(key);
-  }
-
-  keys(): IterableIterator<string> {
-    return this.#store.keys();
-  }
-
-  byIndex(index: string, value: string): T[] {
-    return this.#store.byIndex(index, value);
-  }
-
-  keysByIndex(index: string, value: string): string[] {
-    return this.#store.keysByIndex(index, value);
-  }
-
-  subscribe(handler: (event: ObjectEvent<T>) => void): () => void {
-    this.#handlers.add(handler);
-    return () => this.#handlers.delete(handler);
-  }
-
-  observe(object: T): void {
-    // A copy: trimming changes what it is given, and this one belongs to the caller.
-    this.#view.observe(this.#trim({ ...object, metadata: { ...object.metadata } }));
-  }
-
-  whileWriting<R>(ref: ObjectRef, write: () => Promise<R>): Promise<R> {
-    return this.#view.whileWriting(keyOf(ref), write);
-  }
-
-  stats(): InformerStats {
-    const now = this.#clock.now();
-    const downSince = this.#scopes.map(scope => scope.downSince ?? now);
-    return {
-      kind: this.resource.kind,
-      synced: this.synced,
-      objects: this.#store.size,
-      lists: this.#lists,
-      watches: this.#watches,
-      faults: this.#faults,
-      sinceContactMs: Math.max(0, ...this.#scopes.map(scope => now - scope.contactAt)),
-      disconnectedMs: Math.max(0, ...downSince.map(since => now - since)),
-    };
-  }
-
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    this.#synced.reject(new Error(`informer of ${this.resource.plural} was stopped before it had synced`));
-    await this.#running;
-  }
-
-  #listWatch(namespace: string | undefined): ListWatch<T> {
-    const now = this.#clock.now();
-    const scope: Scope = { synced: false, contactAt: now, downSince: now };
-    this.#scopes.push(scope);
-    return new ListWatch(this.#listWatchOptions(namespace), this.#sink(scope, namespace));
-  }
-
-  #listWatchOptions(namespace: string | undefined): ListWatchOptions<T> {
-    const options = this.#options;
-    return {
-      client: options.client,
-      resource: options.resource,
-      namespace,
-      labelSelector: options.labelSelector,
-      fieldSelector: options.fieldSelector,
-      metadataOnly: options.metadataOnly ?? false,
-      pageSize: options.pageSize ?? defaults.pageSize,
-      watchSeconds: options.watchSeconds ?? defaults.watchSeconds,
-      silenceMs: options.silenceMs ?? defaults.silenceMs,
-      backoffMs: options.backoffMs ?? defaults.backoffMs,
-      clock: this.#clock,
-      random: options.random ?? Math.random,
-    };
-  }
-
-  #sink(scope: Scope, namespace: string | undefined): ListWatchSink<T> {
-    const prefix = namespace === undefined ? '' : `${namespace}/`;
-    return {
-      upsert: object => this.#view.upsert(this.#trim(object)),
-      remove: object => {
-        const { resourceVersion } = object.metadata;
-        this.#view.remove(keyOf(object.metadata), resourceVersion ?? '', this.#trim(object));
-      },
-      listed: (seen, resourceVersion) => {
-        this.#lists++;
-        this.#view.removeUnseen(seen, key => key.startsWith(prefix), resourceVersion);
-        scope.synced = true;
-        if (this.synced) this.#synced.resolve();
-      },
-      contact: () => {
-        scope.contactAt = this.#clock.now();
-      },
-      watching: open => {
-        if (open) this.#watches++;
-        if (open) this.#options.onWatchStart?.();
-        scope.downSince = open ? undefined : (scope.downSince ?? this.#clock.now());
-      },
-      fault: fault => this.#fault(fault),
-    };
-  }
-
-  #fault(fault: InformerFault): void {
-    this.#faults++;
-    this.#options.onFault?.(fault);
-  }
-
-  #tell(event: ObjectEvent<T>): void {
-    for (const handler of this.#handlers) {
-      try {
-        handler(event);
-      } catch (error) {
-        this.#fault({ during: 'handler', error: error as Error, retryInMs: 0 });
-      }
-    }
-  }
-
-  /** Objects in a LIST come without apiVersion and kind, metadata-only ones with the wrong kind: both are set. */
-  #trim(object: T): T {
-    object.apiVersion = this.resource.apiVersion;
-    object.kind = this.resource.kind;
-    delete object.metadata.managedFields;
-    const annotations = object.metadata.annotations;
-    if (annotations?.[lastApplied] !== undefined) {
-      const { [lastApplied]: _dropped, ...rest } = annotations;
-      object.metadata.annotations = rest;
-    }
-    return this.#options.transform ? this.#options.transform(object) : object;
-  }
 }

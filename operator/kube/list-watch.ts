@@ -1,13 +1,15 @@
 /**
  * Keeps one scope of a kind (all namespaces or one) up to date for ever: LIST in pages, WATCH from there, resume
  * by resourceVersion; list again when the server has forgotten it; after any fault a growing, jittered pause that
- * honours Retry-After. Ends only when told to.
+ * honours Retry-After. What the server refuses to show is asked for less and less often, and read anew when it may be
+ * seen. Ends only when told to.
  */
-import { ApiError, ConnectionError, isGone } from './api-error.ts';
+import { ApiError, ConnectionError, isForbidden, isGone, isNotFound } from './api-error.ts';
 import { backoffDelay } from './backoff.ts';
 import { type Clock, sleep } from './clock.ts';
 import { type KubeObject, keyOf } from './object.ts';
 import type { KubeClient, Resource } from './resource.ts';
+import type { Refusal } from './scopes.ts';
 import { type WatchEvent, watchEvents } from './watch.ts';
 
 export interface ListWatchOptions<T extends KubeObject> {
@@ -21,6 +23,7 @@ export interface ListWatchOptions<T extends KubeObject> {
   watchSeconds: readonly [number, number];
   silenceMs: number;
   backoffMs: readonly [number, number];
+  refusedBackoffMs: readonly [number, number];
   clock: Clock;
   random: () => number;
 }
@@ -33,6 +36,8 @@ export interface ListWatchSink<T> {
   listed(seen: ReadonlySet<string>, resourceVersion: string): void;
   contact(): void;
   watching(open: boolean): void;
+  /** The server is well and shows nothing of this scope. */
+  refused(why: Refusal, error: Error): void;
   fault(fault: { during: 'list' | 'watch'; error: Error; retryInMs: number }): void;
 }
 
@@ -43,12 +48,15 @@ const longestAskedMs = 60_000;
 /** One that starts says 5 s (503) before it knows a CRD's paths, which takes it one: a custom resource would come last. */
 const longestAskedStartingMs = 1_000;
 const listTimeoutMs = 60_000;
+/** Discovery is answered from memory. */
+const discoveryTimeoutMs = 5_000;
 
 export class ListWatch<T extends KubeObject> {
   readonly #options: ListWatchOptions<T>;
   readonly #sink: ListWatchSink<T>;
   #resourceVersion: string | undefined;
   #failures = 0;
+  #refusals = 0;
   /** The server has forgotten our version, and there has been no word of a watch since. */
   #forgotten = false;
   /** Set when a continue token expired under way: the next LIST asks for everything at once. */
@@ -73,6 +81,9 @@ export class ListWatch<T extends KubeObject> {
   }
 
   async #recover(during: 'list' | 'watch', error: Error, signal: AbortSignal): Promise<void> {
+    const refusal = await this.#refusalOf(error, signal);
+    if (signal.aborted) return;
+    if (refusal !== undefined) return this.#outOfView(refusal, error, signal);
     if (isGone(error)) this.#forget(during);
     this.#failures++;
     const { clock, backoffMs, random } = this.#options;
@@ -80,6 +91,28 @@ export class ListWatch<T extends KubeObject> {
     const retryInMs = Math.max(pauseMs, askedMs(error));
     this.#sink.fault({ during, error, retryInMs });
     await sleep(clock, retryInMs, signal);
+  }
+
+  /** Who has no rights is refused (403) also what is not there: only discovery tells that, to everybody. */
+  async #refusalOf(error: Error, signal: AbortSignal): Promise<Refusal | undefined> {
+    if (isNotFound(error)) return 'not-served';
+    if (!isForbidden(error)) return undefined;
+    const { client, resource } = this.#options;
+    const isServed = await client
+      .serves(resource, { signal, timeoutMs: discoveryTimeoutMs })
+      .catch(() => true);
+    return isServed ? 'forbidden' : 'not-served';
+  }
+
+  /** What has changed by the time that it may be seen again is found by a LIST. */
+  async #outOfView(why: Refusal, error: Error, signal: AbortSignal): Promise<void> {
+    const { clock, refusedBackoffMs, random } = this.#options;
+    this.#resourceVersion = undefined;
+    this.#unpaged = false;
+    this.#wellAgain();
+    this.#refusals++;
+    this.#sink.refused(why, error);
+    await sleep(clock, backoffDelay(this.#refusals, refusedBackoffMs, random), signal);
   }
 
   #forget(during: 'list' | 'watch'): void {
@@ -118,6 +151,7 @@ export class ListWatch<T extends KubeObject> {
       this.#resourceVersion = next ? undefined : page.metadata.resourceVersion;
     } while (next);
     this.#unpaged = false;
+    this.#refusals = 0;
     this.#sink.listed(seen, this.#resourceVersion!);
   }
 

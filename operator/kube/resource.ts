@@ -117,6 +117,6 @@ export interface KubeClient {
     options?: DeleteOptions,
   ): Promise<boolean>;
   /** Whether the server serves this kind now (discovery, one small read; not remembered). */
-  serves(resource: Resource): Promise<boolean>;
+  serves(resource: Resource, options?: ReadOptions): Promise<boolean>;
   readonly transport: Transport;
 }

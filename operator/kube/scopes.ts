@@ -1,0 +1,97 @@
+/**
+ * What is known of each scope that an informer watches, a namespace or all of them: how much of it can be seen, and
+ * since when nothing has been heard. What the server refuses is out of view, not empty: it says nothing of what is there.
+ */
+import type { Clock } from './clock.ts';
+
+/** Why a scope is out of view: rights are missing, or the server does not know the kind (yet, or any more). */
+export type Refusal = 'forbidden' | 'not-served';
+
+/**
+ * `unread`: nothing has come of it yet. `failing`: nothing but faults so far. `in-view`: all of it has been read and is
+ * kept up to date, or was until the connection broke. A refusal: what was read before it may have changed since.
+ */
+export type ScopeState = 'unread' | 'failing' | 'in-view' | Refusal;
+
+export interface WatchedScope {
+  /** Undefined: all namespaces. */
+  readonly namespace: string | undefined;
+  readonly state: ScopeState;
+}
+
+export interface ScopeChange extends WatchedScope {
+  /** What the server said; of a refusal alone. */
+  readonly error?: Error;
+}
+
+/** One of them. Its informer tells it what happens. */
+export class Scope implements WatchedScope {
+  readonly namespace: string | undefined;
+  readonly #clock: Clock;
+  readonly #onChange: (change: ScopeChange) => void;
+  #state: ScopeState = 'unread';
+  #contactAt: number;
+  /** Undefined while a watch is open. */
+  #downSince: number | undefined;
+
+  constructor(namespace: string | undefined, clock: Clock, onChange: (change: ScopeChange) => void) {
+    this.namespace = namespace;
+    this.#clock = clock;
+    this.#onChange = onChange;
+    this.#contactAt = clock.now();
+    this.#downSince = this.#contactAt;
+  }
+
+  get state(): ScopeState {
+    return this.#state;
+  }
+
+  /** For how long there has been no sign of life. */
+  get sinceContactMs(): number {
+    return this.#clock.now() - this.#contactAt;
+  }
+
+  /** For how long no watch has been open that could be; 0 out of view, where there is nothing to watch. */
+  get disconnectedMs(): number {
+    const since = isRefusal(this.#state) ? undefined : this.#downSince;
+    return since === undefined ? 0 : this.#clock.now() - since;
+  }
+
+  contact(): void {
+    this.#contactAt = this.#clock.now();
+  }
+
+  watching(open: boolean): void {
+    this.#downSince = open ? undefined : (this.#downSince ?? this.#clock.now());
+  }
+
+  failed(): void {
+    if (this.#state === 'unread') this.#become({ state: 'failing' });
+  }
+
+  refused(why: Refusal, error: Error): void {
+    this.contact();
+    this.#become({ state: why, error });
+  }
+
+  listed(): void {
+    // It was not this side's fault that there was no watch.
+    if (isRefusal(this.#state)) this.#downSince = this.#clock.now();
+    this.#become({ state: 'in-view' });
+  }
+
+  #become(change: Omit<ScopeChange, 'namespace'>): void {
+    if (change.state === this.#state) return;
+    this.#state = change.state;
+    this.#onChange({ namespace: this.namespace, ...change });
+  }
+}
+
+export function isRefusal(state: ScopeState): state is Refusal {
+  return state === 'forbidden' || state === 'not-served';
+}
+
+/** The scope that the objects of a namespace are in. */
+export function scopeOf<T extends WatchedScope>(scopes: readonly T[], namespace: string): T | undefined {
+  return scopes.find(scope => scope.namespace === undefined || scope.namespace === namespace);
+}
