@@ -7,13 +7,13 @@ import { type Logger, pino } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import packageJson from '../package.json' with { type: 'json' };
 import { annotations, fieldManager, group } from './api/names.ts';
+import { CacheLog } from './cache-log.ts';
 import { createApplier } from './kube/apply.ts';
 import { createClient } from './kube/client.ts';
 import { systemClock } from './kube/clock.ts';
-import { loadConnection } from './kube/connection.ts';
+import { type Connection, loadConnection } from './kube/connection.ts';
 import { createEventRecorder, type EventRecorder } from './kube/events.ts';
 import { guardWrites } from './kube/guard-writes.ts';
-import type { InformerFault } from './kube/informer.ts';
 import { createLeaderElection, type LeaderElection } from './kube/lease.ts';
 import { createKubeMetrics, type KubeMetrics } from './kube/metrics.ts';
 import type { KubeClient } from './kube/resource.ts';
@@ -22,6 +22,7 @@ import { createTransport, type RequestReport, type Transport } from './kube/tran
 import { createWorkQueue, type WorkQueue } from './kube/work-queue.ts';
 import { unhealthy } from './liveness.ts';
 import type { OperatorOptions } from './options.ts';
+import { gaugeOutOfView, withinView } from './out-of-view.ts';
 import { type Probes, serveProbes } from './probes.ts';
 import { Caches } from './reconcile/caches.ts';
 import { PodReports } from './reconcile/pod-reports.ts';
@@ -29,7 +30,6 @@ import { Reconciler } from './reconcile/reconciler.ts';
 import { RelayGauges } from './reconcile/relay-gauges.ts';
 import { fetchRelayStatus, type RelayStatus } from './reconcile/relay-status.ts';
 import { SecretFactsCache } from './reconcile/secret-facts.ts';
-import { serviceMonitors } from './resources/kinds.ts';
 import { connectTriggers, resync } from './triggers.ts';
 import { whileLeading } from './while-leading.ts';
 
@@ -50,7 +50,7 @@ export class Operator {
   readonly #events: EventRecorder;
   readonly #election: LeaderElection | undefined;
   #probes: Probes | undefined;
-  #synced = false;
+  #opened = false;
   /** It works, and nobody has said that it is to end: also while the lease has run out and may still be renewed. */
   #leads = false;
   #endTriggers: () => void = () => undefined;
@@ -80,7 +80,13 @@ export class Operator {
     });
     this.#reconciler = this.#makeReconciler(client, mayWrite, parts.registry);
     this.#queue = createWorkQueue({
-      handler: whileLeading(key => this.#reconciler.reconcile(key), { mayWrite, leads: () => this.#leads }),
+      handler: whileLeading(
+        withinView(key => this.#reconciler.reconcile(key), {
+          caches: this.#caches,
+          leave: key => this.#reconciler.leave(key),
+        }),
+        { mayWrite, leads: () => this.#leads },
+      ),
       workers: options.workers,
       hooks: metrics.queueHooks('mailrelay', {
         onError: (relay, error, failures, retryInMs) =>
@@ -92,18 +98,17 @@ export class Operator {
   /**
    * Connects, watches, and works while it leads. A lease that is lost, as when the API server is away, is taken
    * again by the same process: caches and connections are there, so that it works on as soon as the server is back.
-   * `ask` reads /status of the pod at an address.
+   * Waits for a server that is not there yet as well; throws for what only a person can mend. `ask` reads /status of the pod at an address.
    */
   static async start(options: OperatorOptions, ask: Ask = fetchRelayStatus): Promise<Operator> {
     const parts = { ...(await connect(options)), ask };
     const operator = new Operator(options, parts);
     operator.#probes = await operator.#serve(parts.registry);
+    const { server } = parts.connection;
+    operator.#log.info({ server, probesPort: operator.probesPort, version: packageJson.version }, 'started');
     await operator.#caches.start();
-    operator.#synced = true;
-    operator.#log.info(
-      { relays: operator.#caches.relays.size, version: packageJson.version },
-      'caches are synced',
-    );
+    operator.#opened = true;
+    operator.#log.info({ relays: operator.#caches.relays.size }, 'caches are synced');
     if (operator.#election === undefined) operator.#work();
     else operator.#election.start();
     return operator;
@@ -204,7 +209,7 @@ export class Operator {
       port,
       registry,
       unhealthy: () => this.#unhealthy(),
-      unready: () => (this.#synced ? undefined : 'the caches are not synced yet'),
+      unready: () => (this.#opened ? undefined : this.#caches.view.closed),
     });
   }
 
@@ -221,11 +226,13 @@ interface Parts {
   readonly metrics: KubeMetrics;
   readonly transport: Transport;
   readonly leaseTransport: Transport;
+  readonly connection: Connection;
   readonly client: KubeClient;
   readonly caches: Caches;
   readonly ask: Ask;
 }
 
+/** Asks nothing of the API server, which may be away. Throws ConnectionConfigError. */
 async function connect(options: OperatorOptions): Promise<Omit<Parts, 'ask'>> {
   const log = pino({ level: options.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime });
   const registry = new Registry();
@@ -241,11 +248,10 @@ async function connect(options: OperatorOptions): Promise<Omit<Parts, 'ask'>> {
     maxConnections: LEASE_CONNECTIONS,
   });
   const client = createClient(transport);
-  const monitoring = await client.serves(serviceMonitors);
-  const onFault = (kind: string, { during, error, retryInMs }: InformerFault): void =>
-    log.warn({ kind, during, retryInMs, error: error.message }, 'cache');
-  const caches = new Caches({ client, namespaces, selector, monitoring, metrics, onFault });
-  return { log, registry, metrics, transport, leaseTransport, client, caches };
+  const cacheLog = new CacheLog({ log, server: connection.server, clock: systemClock });
+  const caches = new Caches({ client, namespaces, selector, metrics, log: cacheLog });
+  gaugeOutOfView(registry, caches.view);
+  return { log, registry, metrics, transport, leaseTransport, connection, client, caches };
 }
 
 function messageOf(error: unknown): string {

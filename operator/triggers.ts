@@ -12,6 +12,9 @@ import { type Caches, relayKeys } from './reconcile/caches.ts';
 /** Subscribes to every cache; changes go to the queue from now on. Returns what ends it. */
 export function connectTriggers(caches: Caches, queue: WorkQueue): () => void {
   const ends = [
+    caches.view.subscribe(namespace => {
+      for (const key of caches.relays.keys()) if (isIn(namespace, key)) queue.add(key, 'low');
+    }),
     caches.relays.subscribe(event => {
       if (concernsUs(event)) queue.add(keyOf(event.object.metadata), event.type === 'added' ? 'low' : 'high');
     }),
@@ -29,6 +32,10 @@ export function connectTriggers(caches: Caches, queue: WorkQueue): () => void {
   return () => {
     for (const end of ends) end();
   };
+}
+
+function isIn(namespace: string | undefined, key: string): boolean {
+  return namespace === undefined || key.startsWith(`${namespace}/`);
 }
 
 /** Also whose it was until somebody wrote another name on it. */

@@ -91,7 +91,10 @@ export function isRefusal(state: ScopeState): state is Refusal {
   return state === 'forbidden' || state === 'not-served';
 }
 
-/** The scope that the objects of a namespace are in. */
-export function scopeOf<T extends WatchedScope>(scopes: readonly T[], namespace: string): T | undefined {
+/** The scope that the objects of a namespace are in, or that of all namespaces. */
+export function scopeOf<T extends WatchedScope>(
+  scopes: readonly T[],
+  namespace: string | undefined,
+): T | undefined {
   return scopes.find(scope => scope.namespace === undefined || scope.namespace === namespace);
 }

@@ -93,7 +93,9 @@ export function pendingChanges(
   { caches }: Pick<ChildrenDeps, 'caches'>,
 ): string[] {
   return children(relay, context).flatMap(child => {
-    const live = caches.of(child.resource)?.get({ name: child.name, namespace: relay.namespace });
+    const live = caches
+      .of(child.resource, relay.namespace)
+      ?.get({ name: child.name, namespace: relay.namespace });
     return differs(relay, child, live) ? [`${child.resource.kind}/${child.name}`] : [];
   });
 }
@@ -110,8 +112,8 @@ function isWorkload({ resource: { kind: childKind } }: Child): boolean {
 
 async function applyOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Promise<Obstacle | undefined> {
   const { resource, name, manifest } = child;
-  const cache = deps.caches.of(resource);
-  // The cluster does not serve this kind (ServiceMonitor without the Prometheus operator).
+  const cache = deps.caches.of(resource, relay.namespace);
+  // The cluster does not serve this kind (ServiceMonitor without the Prometheus operator), or it may not be read.
   if (cache === undefined) return undefined;
   const ref = { name, namespace: relay.namespace };
   const cached = cache.get(ref);

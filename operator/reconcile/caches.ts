@@ -6,6 +6,7 @@ import { createInformer, type Informer, type InformerFault, type InformerOptions
 import type { KubeMetrics } from '../kube/metrics.ts';
 import { type KubeObject, keyOf } from '../kube/object.ts';
 import { defineResource, type KubeClient, type Resource } from '../kube/resource.ts';
+import type { ScopeChange } from '../kube/scopes.ts';
 import {
   configMaps,
   deployments,
@@ -19,6 +20,7 @@ import {
   statefulSets,
 } from '../resources/kinds.ts';
 import { mentionedSecretKeys } from '../resources/secret-references.ts';
+import { FieldOfView, isLeftOut } from './field-of-view.ts';
 import { secrets } from './secret-facts.ts';
 
 /** What is read of a pod. */
@@ -43,6 +45,12 @@ export const childResources: readonly Resource[] = [
 /** Kinds of children that exist only beside the Prometheus operator. */
 export const monitoringResources: readonly Resource[] = [serviceMonitors, prometheusRules];
 
+/**
+ * First and longest pause before a kind that a cluster need not have is looked for again: nobody waits for it, and for
+ * most clusters the answer is the same for ever.
+ */
+const OPTIONAL_BACKOFF_MS = [200, 5 * 60_000] as const;
+
 /** First and longest pause of a watch that broke: back at work within 5 s of the API server's return. */
 const BACKOFF_MS = [200, 1000] as const;
 
@@ -58,11 +66,18 @@ export interface CachesOptions {
   readonly namespaces: readonly string[] | undefined;
   /** Label selector over MailRelays, for sharding. */
   readonly selector: string | undefined;
-  /** The monitoring kinds are served. */
-  readonly monitoring: boolean;
   readonly metrics: KubeMetrics;
+  /** Is told what is to be logged. */
+  readonly log: CacheListener;
+}
+
+export interface CacheListener {
   /** A kind could not be listed or watched for the moment. */
-  readonly onFault?: (kind: string, fault: InformerFault) => void;
+  fault(kind: string, fault: InformerFault): void;
+  /** A kind is watched (again). */
+  answered(kind: string, namespace: string | undefined): void;
+  /** More or less of it can be seen. `expected`: nobody misses it. */
+  scope(kind: string, change: ScopeChange, expected: boolean): void;
 }
 
 export class Caches {
@@ -70,6 +85,8 @@ export class Caches {
   /** Metadata only. */
   readonly secrets: Informer<KubeObject>;
   readonly pods: Informer<Pod>;
+  /** What of all that can be seen. */
+  readonly view: FieldOfView;
   readonly #children = new Map<string, Informer<KubeObject>>();
   readonly #options: CachesOptions;
 
@@ -85,13 +102,14 @@ export class Caches {
       indexers: { relay: pod => relayKeys(pod) },
       transform: trimPod,
     });
-    const kinds = [...childResources, ...(options.monitoring ? monitoringResources : [])];
-    for (const resource of kinds) {
-      const labelSelector = `${labels.managedBy}=${fieldManager}`;
-      // The names of claims alone cannot be told from the MailRelay: each of its replicas has had one.
-      const indexers = resource.kind === persistentVolumeClaims.kind ? { relay: relayKeys } : {};
-      this.#children.set(resource.kind, this.#make(resource, { labelSelector, indexers }));
+    for (const resource of childResources) this.#children.set(resource.kind, this.#makeChild(resource));
+    for (const resource of monitoringResources) {
+      const looking = { refusedBackoffMs: OPTIONAL_BACKOFF_MS };
+      this.#children.set(resource.kind, this.#makeChild(resource, looking));
     }
+    this.view = new FieldOfView(
+      this.all.map(({ resource: { kind }, scopes }) => ({ kind, optional: isOptional(kind), scopes })),
+    );
   }
 
   get all(): readonly Informer<KubeObject>[] {
@@ -103,38 +121,62 @@ export class Caches {
     ];
   }
 
-  /** The cache of a kind of child; undefined when the cluster does not serve it. */
-  of<T extends KubeObject>(resource: Resource<T>): Informer<T> | undefined {
-    return this.#children.get(resource.kind) as Informer<T> | undefined;
+  /**
+   * The cache of a kind of child. Of a kind that a cluster need not have: undefined unless it can be seen in that
+   * namespace.
+   */
+  of<T extends KubeObject>(resource: Resource<T>, namespace = ''): Informer<T> | undefined {
+    const { kind } = resource;
+    if (isOptional(kind) && !this.view.shows(kind, namespace)) return undefined;
+    return this.#children.get(kind) as Informer<T> | undefined;
   }
 
-  /** Resolves when every cache has seen everything once. */
+  /** Resolves when work can begin: see FieldOfView.opened. */
   async start(): Promise<void> {
     for (const informer of this.all) informer.start();
-    await Promise.all(this.all.map(({ hasSynced }) => hasSynced));
+    await this.view.opened;
   }
 
   async stop(): Promise<void> {
     await Promise.all(this.all.map(informer => informer.stop()));
   }
 
+  #makeChild(resource: Resource, more: Partial<InformerOptions<KubeObject>> = {}): Informer<KubeObject> {
+    const labelSelector = `${labels.managedBy}=${fieldManager}`;
+    // The names of claims alone cannot be told from the MailRelay: each of its replicas has had one.
+    const indexers = resource.kind === persistentVolumeClaims.kind ? { relay: relayKeys } : {};
+    return this.#make(resource, { labelSelector, indexers, ...more });
+  }
+
   #make<T extends KubeObject>(resource: Resource<T>, more: Partial<InformerOptions<T>>): Informer<T> {
-    const { client, namespaces, metrics } = this.#options;
-    const hooks = metrics.informerHooks<T>(resource.kind);
+    const { client, namespaces, metrics, log } = this.#options;
+    const { kind } = resource;
+    const hooks = metrics.informerHooks<T>(kind);
     return createInformer<T>({
       client,
       resource,
       ...(namespaces !== undefined && { namespaces }),
       backoffMs: BACKOFF_MS,
       pageSize: PAGE_SIZE,
-      ...hooks,
       onFault: fault => {
         hooks.onFault?.(fault);
-        this.#options.onFault?.(resource.kind, fault);
+        log.fault(kind, fault);
+      },
+      onWatchStart: namespace => {
+        hooks.onWatchStart?.();
+        log.answered(kind, namespace);
+      },
+      onScope: change => {
+        log.scope(kind, change, isLeftOut(isOptional(kind), change.state));
+        this.view.changed(change.namespace);
       },
       ...more,
     });
   }
+}
+
+function isOptional(kind: string): boolean {
+  return monitoringResources.some(resource => resource.kind === kind);
 }
 
 /** `namespace/name` of the MailRelay that a child belongs to, by its labels. */

@@ -60,6 +60,13 @@ export class Reconciler {
     }
   }
 
+  /** Does nothing about a MailRelay of which not everything can be seen, and lets nobody's time to drain run. */
+  leave(key: string): void {
+    this.#planner.forget(key);
+    this.#deps.reports.forget(key);
+    this.#deps.gauges.become(key, 'out-of-view');
+  }
+
   /** To be called when somebody else may lead from now on: whoever drains then has all of the time when this leads again. */
   rest(): void {
     this.#planner.forgetAll();

@@ -53,7 +53,7 @@ export class RelayGauges {
       this.#reading(() => this.#states()),
       {
         name: 'mailrelay_operator_relay_state',
-        help: 'Always 1; the label is the state of a MailRelay: ready, not-ready, suspended, failing (to be reconciled), stalled.',
+        help: 'Always 1; the label is the state of a MailRelay: ready, not-ready, suspended, failing (to be reconciled), stalled, out-of-view.',
         labelNames: ['relay_namespace', 'relay', 'state'],
         registers: [registry],
       },

@@ -168,18 +168,19 @@ describe('the operator as a program', () => {
   test('goes on by itself when the API server was away, and never pauses longer than a second for it', async () => {
     const namespace = await rig.namespace('away');
     await rig.createRelay(namespace, openProvider);
-    const patient = await startProcess('patient', ['--no-leader-elect']);
+    const patient = await startProcess('patient', ['--no-leader-elect', '--log-level', 'debug']);
     try {
       await isDone(namespace);
       await rig.settled(await rig.audit.mark());
       await rig.server.stopServing();
-      const pauses = async () => (await logged('patient')).filter(({ msg }) => msg === 'cache');
+      const pauses = async () =>
+        (await logged('patient')).filter(({ msg }) => /^the API server (does not|still)/.test(msg));
       // Long enough that a pause which grew would be longer by now.
       await waitUntil(
         'each kind has tried five times',
         async () => {
           const kinds = Map.groupBy(await pauses(), ({ kind }) => kind);
-          return kinds.size === 11 && [...kinds.values()].every(tries => tries.length >= 5);
+          return [...kinds.values()].filter(tries => tries.length >= 5).length >= 11;
         },
         60_000,
       );
