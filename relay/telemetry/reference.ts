@@ -1,5 +1,6 @@
 /** docs/events.md and docs/metrics.md as text, made from the catalogue and the registry. */
 import type { Registry } from 'prom-client';
+import { describedIn, metricTable } from '../../metric-table.ts';
 import { catalogue, type Entry, type EventName, type Repeating } from './catalogue.ts';
 import { maxKeys, windowMs } from './repeats.ts';
 
@@ -44,33 +45,16 @@ function repeatedField(repeats: Repeating<string> | undefined): [string, string]
 
 /** Two tables: the relay's own metrics, then those of the process. */
 export function metricsReference(registry: Registry): string {
-  const metrics = registry.getMetricsAsArray() as unknown as readonly Described[];
+  const metrics = describedIn(registry);
   const own = metrics.filter(({ name }) => name.startsWith('mailrelay_'));
   const process = metrics.filter(({ name }) => !name.startsWith('mailrelay_'));
   return `${[
     '# Metrics',
     generated,
-    'Served at `/metrics` on `healthCheckPort` in the Prometheus text format. Units are seconds and bytes. Labels are bounded: providers by the configuration (the series of a provider vanish when it leaves the configuration), everything else by the code; no label ever holds an address. What the values of `outcome`, `stage`, `class`, `reason` and `state` mean: see [events](events.md).',
+    'Served at `/metrics` on `healthCheckPort` in the Prometheus text format. Units are seconds and bytes. Labels are bounded: providers by the configuration (the series of a provider vanish when it leaves the configuration), everything else by the code; no label ever holds an address. What the values of `outcome`, `stage`, `class`, `reason` and `state` mean: see [events](events.md). The metrics of the operator are on [a page of their own](operator-metrics.md).',
     metricTable(own),
     '## The process',
     'Node.js and the process itself, as prom-client names them.',
     metricTable(process),
   ].join('\n\n')}\n`;
-}
-
-interface Described {
-  readonly name: string;
-  readonly help: string;
-  readonly type: string;
-  readonly labelNames: readonly string[];
-  readonly upperBounds?: readonly number[];
-}
-
-function metricTable(metrics: readonly Described[]): string {
-  const rows = metrics.map(({ name, type, labelNames, help, upperBounds }) => {
-    const labels = labelNames.map(label => `\`${label}\``).join(', ') || '–';
-    const bounds = upperBounds === undefined ? '' : ` Buckets up to: ${upperBounds.join(', ')}.`;
-    return `| \`${name}\` | ${type} | ${labels} | ${help}${bounds} |`;
-  });
-  return ['| Name | Type | Labels | Meaning |', '|---|---|---|---|', ...rows].join('\n');
 }

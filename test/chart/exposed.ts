@@ -2,6 +2,7 @@
 import { Registry } from 'prom-client';
 import { systemClock } from '../../operator/kube/clock.ts';
 import { createKubeMetrics } from '../../operator/kube/metrics.ts';
+import { gaugeOutOfView } from '../../operator/out-of-view.ts';
 import { RelayGauges } from '../../operator/reconcile/relay-gauges.ts';
 import type { ProviderState } from '../../relay/telemetry/events.ts';
 import { createMetrics, type MetricsEndpoint } from '../../relay/telemetry/metrics.ts';
@@ -45,6 +46,7 @@ export function exposed(): ReadonlyMap<string, ReadonlySet<string>> {
   const operator = new Registry();
   createKubeMetrics(operator);
   new RelayGauges(operator, { clock: systemClock, leads: () => true });
+  gaugeOutOfView(operator, { outOfView: () => [] });
   const described = [relayMetrics({}).registry, operator].flatMap(
     registry => registry.getMetricsAsArray() as unknown as readonly Described[],
   );
