@@ -21,7 +21,8 @@ export type ConditionType = keyof typeof conditionTypes;
 export const conditionReasons = {
   Ready: {
     Available: 'Everything is as the spec says.',
-    Degraded: 'Mail is accepted and sent, but not everything is well; the message names the condition.',
+    Degraded:
+      'Mail is accepted and sent, but not everything is well: a condition is False, or Stalled speaks of a child that mail does without. The message says what.',
     Suspended: 'spec.suspend is true: the operator changes nothing.',
     PodsUnavailable: 'Fewer pods are ready than the spec asks for.',
     Progressing:
@@ -32,7 +33,7 @@ export const conditionReasons = {
     InvalidConfiguration: 'See ConfigurationValid.',
     ForwardingOff: 'spec.forwardSMTP is false: mail is accepted and held. Ready is True.',
     Draining: 'The MailRelay is being deleted and its pods send what they have.',
-    Stalled: 'See Stalled.',
+    Stalled: 'A child that mail needs is not as it must be; see Stalled.',
   },
   ConfigurationValid: {
     Valid: 'The configuration is valid, and no pod has refused it.',
@@ -57,7 +58,8 @@ export const conditionReasons = {
     AuthenticationSuspended: 'A provider refused the user name or password; correct the Secret.',
     Misconfigured: 'A provider lacks its credentials or certificate.',
     ForwardingOff: 'spec.forwardSMTP is false: providers are not asked.',
-    Unknown: 'No pod has reported yet.',
+    NoAnswer:
+      'No pod answers, or none that does says anything of a provider: nobody knows. The message says why; Ready says what becomes of the pods.',
   },
   SpoolHealthy: {
     Healthy:
@@ -75,7 +77,7 @@ export const conditionReasons = {
       'Somebody has deleted a PersistentVolumeClaim that a pod uses: it goes with the mail on it when the pod ends. The message says how to keep it.',
     MailLeftBehind:
       'A volume that no pod serves holds unsent mail, or may hold some (unknown). Scale up again to send it, or delete the claim to lose it.',
-    Unknown: 'No pod has reported yet.',
+    NoAnswer: 'No pod answers, so that nobody knows how much room there is. The message says why.',
   },
   Reconciling: {
     Progressing: 'Children are being written or pods are starting.',

@@ -120,7 +120,7 @@ async function applyOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Pro
   try {
     if (manifest === undefined) return await removeOurs(relay, child, cached, deps);
     const target = cached && (await targetOf(relay, child, cached, deps));
-    if (cached !== undefined && target === undefined) return notOurs(resource, cached);
+    if (cached !== undefined && target === undefined) return notOurs(child, cached);
     await cache.whileWriting(ref, async () => {
       const { object, outcome } = await deps.applier.apply(resource, manifest, target?.live, target);
       if (outcome !== 'unchanged') cache.observe(object);
@@ -128,7 +128,7 @@ async function applyOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Pro
     return undefined;
   } catch (error) {
     if (isConflict(error)) return unexpected(relay, child, deps);
-    return obstacleOf(error, resource, name);
+    return obstacleOf(error, child);
   }
 }
 
@@ -166,12 +166,13 @@ async function removeOurs(
 /** There is an object that the cache does not show, or not as it is now: it is somebody else's, or the cache is behind. */
 async function unexpected(
   relay: MailRelay,
-  { resource, name }: Child,
+  child: Child,
   { client, caches }: ChildrenDeps,
 ): Promise<Obstacle | undefined> {
+  const { resource, name } = child;
   const live = await client.find(resource, { name, namespace: relay.namespace });
   const is = live && whose(relay, live);
-  if (live !== undefined && is === 'foreign') return notOurs(resource, live);
+  if (live !== undefined && is === 'foreign') return notOurs(child, live);
   if (live !== undefined && is === 'predecessor') throw new TryAgainError(stillGoing(resource, live));
   if (live !== undefined) caches.of(resource)?.observe(live);
   throw new TryAgainError(`${resource.kind} ${name} has changed meanwhile`);
@@ -181,25 +182,26 @@ function stillGoing(resource: Resource, { metadata }: KubeObject): string {
   return `${resource.kind} ${metadata.name} of the MailRelay's predecessor is still going`;
 }
 
-function notOurs(resource: Resource, object: KubeObject): Obstacle {
+function notOurs({ resource, mailNeeds }: Child, object: KubeObject): Obstacle {
   const owner = controllerOf(object);
   const by = owner === undefined ? 'nobody that this operator knows' : `${owner.kind} ${owner.name}`;
   return {
     reason: 'NameTaken',
+    mailNeeds,
     message: `${resource.kind} ${object.metadata.name} exists and belongs to ${by}; it is left alone: rename it or this MailRelay`,
   };
 }
 
 /** What the API server refuses for good is told; anything else is tried again. */
-function obstacleOf(error: unknown, resource: Resource, name: string): Obstacle {
+function obstacleOf(error: unknown, { resource, name, mailNeeds }: Child): Obstacle {
   if (!(error instanceof ApiError && isRefusal(error))) throw error;
   const what = `${resource.kind} ${name}`;
   if (!/immutable|forbidden: updates to/i.test(error.message)) {
-    return { reason: 'Refused', message: `${what}: ${error.message}` };
+    return { reason: 'Refused', mailNeeds, message: `${what}: ${error.message}` };
   }
   const when = resource.kind === persistentVolumeClaims.kind ? ', once no mail is on it,' : '';
   const then = `it stays as it is; delete it${when} to have it made anew`;
-  return { reason: 'ImmutableField', message: `${what}: ${changesIn(error.message)}; ${then}` };
+  return { reason: 'ImmutableField', mailNeeds, message: `${what}: ${changesIn(error.message)}; ${then}` };
 }
 
 /** The API server's words, and of the comparison that may follow them only the lines that differ. */

@@ -6,6 +6,7 @@
 import type { ConditionReason } from '../api/conditions.ts';
 import type { ProviderStatus } from '../api/schema-status.ts';
 import { type Condition, findCondition, removeCondition, setCondition } from '../kube/conditions.ts';
+import { answersOf, silenceSentence } from './answers.ts';
 import { missingSentences } from './credentials.ts';
 import type { Judged, Judgement } from './judgement.ts';
 import { refusalSentence } from './loading.ts';
@@ -88,29 +89,30 @@ function credentialsAvailable(seen: Observation): Judgement<'CredentialsAvailabl
 }
 
 function providersHealthy(
-  { relay }: Observation,
+  seen: Observation,
   providers: readonly ProviderStatus[],
 ): Judgement<'ProvidersHealthy'> {
-  if (relay?.spec.forwardSMTP === false) {
+  const all = seen.relay?.spec.forwardProviders ?? [];
+  if (seen.relay?.spec.forwardSMTP === false) {
     const message = 'forwardSMTP is false: mail is accepted and held';
     return { status: 'Unknown', reason: 'ForwardingOff', message };
   }
   const bad = providers.filter(provider => !isUsable(provider));
-  if (providers.length === 0) {
-    return { status: 'Unknown', reason: 'Unknown', message: 'no pod has reported yet' };
+  const worse = bad.map(providerSentence);
+  if (answersOf(seen.reports).length === 0) {
+    return { status: 'Unknown', reason: 'NoAnswer', message: [silenceSentence(seen), ...worse].join('; ') };
   }
-  if (bad.length === 0) {
-    return {
-      status: 'True',
-      reason: 'AllHealthy',
-      message: `${providers.length} of ${providers.length} providers can be used`,
-    };
+  const told = new Set(providers.map(({ name }) => name));
+  const untold = all.map(({ name }) => name).filter(name => !told.has(name));
+  const silence =
+    untold.length === 0 ? [] : [`no pod that answers says anything of ${untold.join(', ')} yet`];
+  if (bad.length > 0) {
+    const message = [...worse, ...silence].join('; ');
+    return { status: 'False', reason: worstReason(all.length, bad), message };
   }
-  return {
-    status: 'False',
-    reason: worstReason(relay?.spec.forwardProviders.length ?? 0, bad),
-    message: bad.map(providerSentence).join('; '),
-  };
+  if (silence.length > 0) return { status: 'Unknown', reason: 'NoAnswer', message: silence.join() };
+  const message = `${told.size} of ${all.length} providers can be used`;
+  return { status: 'True', reason: 'AllHealthy', message };
 }
 
 function worstReason(all: number, bad: readonly ProviderStatus[]): ConditionReason<'ProvidersHealthy'> {

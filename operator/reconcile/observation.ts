@@ -12,6 +12,8 @@ import type { ScalePlan } from './scale.ts';
 export interface Obstacle {
   readonly reason: 'NameTaken' | 'Refused' | 'ImmutableField';
   readonly message: string;
+  /** Without that child, as the spec has it, no mail is taken or relayed. */
+  readonly mailNeeds: boolean;
 }
 
 export interface WorkloadState {

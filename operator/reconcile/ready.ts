@@ -43,7 +43,8 @@ export function ready(
   if (seen.deleting) return no('Draining', drainSentence(seen));
   if (seen.problems !== undefined) return no('InvalidConfiguration', judged.ConfigurationValid.message);
   if (seen.suspended !== undefined) return suspendedReady(seen.suspended.pending);
-  if (judged.Stalled !== undefined) return no('Stalled', judged.Stalled.message);
+  const inTheWay = seen.obstacles.filter(({ mailNeeds }) => mailNeeds);
+  if (inTheWay.length > 0) return no('Stalled', inTheWay.map(({ message }) => message).join('; '));
   return (
     unavailable(seen) ?? unfinished(seen, before) ?? notLoaded(seen) ?? readyToSend(seen, judged, providers)
   );
@@ -94,13 +95,13 @@ function readyToSend(
   }
   const usable = providers.filter(isUsable);
   if (usable.length === 0) return no('NoUsableProvider', judged.ProvidersHealthy.message);
-  const { ConfigurationValid, CredentialsAvailable, ProvidersHealthy, SpoolHealthy } = judged;
+  const { ConfigurationValid, CredentialsAvailable, ProvidersHealthy, SpoolHealthy, Stalled } = judged;
   const unwell = [ConfigurationValid, CredentialsAvailable, ProvidersHealthy, SpoolHealthy].filter(
     ({ status }) => status === 'False',
   );
-  if (unwell.length > 0) {
-    return { status: 'True', reason: 'Degraded', message: unwell.map(({ message }) => message).join('; ') };
-  }
+  // What is in nobody's way here is something that mail does without.
+  const messages = [...unwell, ...(Stalled === undefined ? [] : [Stalled])].map(({ message }) => message);
+  if (messages.length > 0) return { status: 'True', reason: 'Degraded', message: messages.join('; ') };
   const active = providers.find(({ state }) => state === 'Active') ?? usable[0];
   return { status: 'True', reason: 'Available', message: `mail goes through ${active?.name}` };
 }

@@ -6,6 +6,7 @@
  */
 import type { MailRelay } from '../api/mail-relay.ts';
 import { type Condition, findCondition } from '../kube/conditions.ts';
+import { answersOf, silenceSentence } from './answers.ts';
 import { type RoomLeft, roomLeft, roomSentence } from './disk-room.ts';
 import { heldSentence } from './held-volumes.ts';
 import type { Judgement } from './judgement.ts';
@@ -17,9 +18,7 @@ type Verdict = Judgement<'SpoolHealthy'>;
 
 /** `before`: what was said last, so that a volume at the edge of being nearly full is told once. */
 export function spoolHealthy(seen: Observation, before: readonly Condition[]): Verdict {
-  if (seen.relay === undefined) {
-    return { status: 'Unknown', reason: 'Unknown', message: 'the volumes have not been looked at' };
-  }
+  if (seen.relay === undefined) return reported(seen);
   const troubles = [...storeTroubles(seen, before), ...volumeTroubles(seen.volumes, seen.relay)];
   const verdict = gravestOf(troubles) ?? pending(seen) ?? reported(seen);
   const { held } = seen.volumes;
@@ -59,7 +58,7 @@ function storeTroubles({ reports }: Observation, before: readonly Condition[]): 
   const was = findCondition(before, 'SpoolHealthy')?.reason;
   const told = was === 'NearlyFull' || was === 'DiskLow';
   const ordered = [...reports].sort((a, b) => (a.pod < b.pod ? -1 : 1));
-  return ordered.flatMap(({ pod, status }) => (status === undefined ? [] : ofPod(pod, status, told)));
+  return ordered.flatMap(report => answersOf([report]).flatMap(status => ofPod(report.pod, status, told)));
 }
 
 function ofPod(pod: string, { spoolFailure, disk }: RelayStatus, told: boolean): Verdict[] {
@@ -103,11 +102,10 @@ function pending({ volumes }: Observation): Verdict | undefined {
   return { status: 'Unknown', reason: 'VolumePending', message };
 }
 
-/** What no pod has told, nobody knows. */
-function reported({ reports, workload }: Observation): Verdict {
-  const asked = reports.length > 0 || (workload?.desired ?? 0) > 0;
-  if (asked && reports.every(({ status }) => status === undefined)) {
-    return { status: 'Unknown', reason: 'Unknown', message: 'no pod has reported yet: see the pods' };
+/** What no pod tells now, nobody knows. */
+function reported(seen: Observation): Verdict {
+  if (answersOf(seen.reports).length === 0) {
+    return { status: 'Unknown', reason: 'NoAnswer', message: silenceSentence(seen) };
   }
   return { status: 'True', reason: 'Healthy', message: 'the volumes are bound and have room' };
 }

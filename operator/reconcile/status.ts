@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { MailRelayStatus, ProviderStatus, QueueStatus } from '../api/schema-status.ts';
 import { selectorText } from '../resources/names.ts';
+import { answersOf } from './answers.ts';
 import { conditionsOf } from './conditions.ts';
 import { loadedReplicas } from './loading.ts';
 import type { Observation } from './observation.ts';
@@ -26,7 +27,8 @@ export function statusOf(seen: Observation, handled: Handled, wallTimeMs: number
   const { object, relay, volumes } = seen;
   const before = object.status ?? {};
   const statuses = seen.reports.flatMap(({ status }) => status ?? []);
-  const providers = relay === undefined ? [] : providerStatuses(relay, seen.credentials, statuses);
+  const answers = answersOf(seen.reports);
+  const providers = relay === undefined ? [] : providerStatuses(relay, seen.credentials, answers);
   const conditions = conditionsOf(before.conditions ?? [], seen, providers, wallTimeMs);
   return {
     observedGeneration: object.metadata.generation ?? 0,
@@ -47,7 +49,7 @@ function workloadPart(seen: Observation): Pick<MailRelayStatus, 'replicas' | 're
   return { ...counts, config: { fingerprint, loadedReplicas: loadedReplicas(seen).loaded } };
 }
 
-/** While no pod can be asked, the last that is known stays. */
+/** Of a pod that answers no more, and while there is none, the last that is known stays: mail is where it was. */
 function queuePart(
   statuses: readonly RelayStatus[],
   before: MailRelayStatus,

@@ -40,6 +40,8 @@ export interface Child<T extends KubeObject = KubeObject> {
   readonly optionalKind: boolean;
   /** Pods do not start without it, or start with what was before: the workload waits for it. */
   readonly podsNeed: boolean;
+  /** Programs could hand in no mail, or nobody would send it; what only watches, guards or counts pods is no such child. */
+  readonly mailNeeds: boolean;
 }
 
 export function children(relay: MailRelay, context: BuildContext): readonly Child[] {
@@ -49,12 +51,12 @@ export function children(relay: MailRelay, context: BuildContext): readonly Chil
     needed(serviceAccounts, names.serviceAccount, serviceAccount(relay)),
     needed(configMaps, names.configMap, configMap(relay, context)),
     ...(shared ? [needed(persistentVolumeClaims, names.claim, persistentVolumeClaim(relay, context))] : []),
-    child(services, names.service, service(relay)),
+    forMail(child(services, names.service, service(relay))),
     child(services, names.podService, podService(relay)),
     child(networkPolicies, names.networkPolicy, networkPolicy(relay, context)),
     child(podDisruptionBudgets, names.disruptionBudget, podDisruptionBudget(relay)),
-    child(deployments, names.workload, shared ? deployment(relay, context) : undefined),
-    child(statefulSets, names.workload, shared ? undefined : statefulSet(relay, context)),
+    forMail(child(deployments, names.workload, shared ? deployment(relay, context) : undefined)),
+    forMail(child(statefulSets, names.workload, shared ? undefined : statefulSet(relay, context))),
     { ...child(serviceMonitors, names.serviceMonitor, serviceMonitor(relay)), optionalKind: true },
     { ...child(prometheusRules, names.prometheusRule, prometheusRule(relay, context)), optionalKind: true },
   ];
@@ -66,10 +68,15 @@ function child<T extends KubeObject>(resource: Resource<T>, name: string, manife
     name,
     optionalKind: false,
     podsNeed: false,
+    mailNeeds: false,
     ...(manifest !== undefined && { manifest }),
   };
 }
 
 function needed<T extends KubeObject>(resource: Resource<T>, name: string, manifest: T): Child<T> {
-  return { ...child(resource, name, manifest), podsNeed: true };
+  return { ...forMail(child(resource, name, manifest)), podsNeed: true };
+}
+
+function forMail<T extends KubeObject>(one: Child<T>): Child<T> {
+  return { ...one, mailNeeds: true };
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { conditionReasons } from '../../../operator/api/conditions.ts';
 import { type Condition, findCondition } from '../../../operator/kube/conditions.ts';
+import { answersOf } from '../../../operator/reconcile/answers.ts';
 import { conditionsOf } from '../../../operator/reconcile/conditions.ts';
 import type { Observation } from '../../../operator/reconcile/observation.ts';
 import { emptyBoard } from '../../../operator/reconcile/on-board.ts';
@@ -32,8 +33,8 @@ const disk = (freeBytes: number, low = false) => ({
 });
 const resize = (reason: 'ResizePending' | 'ResizeRefused' | 'ShrinkRefused') =>
   observed({ volumes: { pending: [], held: [], resize: { reason, message: `the words of ${reason}` } } });
-const stuck = (reason: 'NameTaken' | 'Refused' | 'ImmutableField', message: string) =>
-  observed({ obstacles: [{ reason, message }] });
+const stuck = (reason: 'NameTaken' | 'Refused' | 'ImmutableField', message: string, mailNeeds = true) =>
+  observed({ obstacles: [{ reason, message, mailNeeds }] });
 const off = { ...threeProvidersSpec, forwardSMTP: false };
 
 /** `type reason`, and what the message must say: what is the matter and what to do. */
@@ -54,20 +55,23 @@ const cases: readonly (readonly [name: string, seen: Observation, ...told: Told[
     { ...observed({ reports: [] }), workload: undefined } as unknown as Observation,
     ['Ready PodsUnavailable', /being created/],
     ['Reconciling Progressing'],
-    ['ProvidersHealthy Unknown'],
+    ['ProvidersHealthy NoAnswer', /no pod answers: there is none with an address yet/],
+    ['SpoolHealthy NoAnswer'],
   ],
   [
     'no pod is ready',
     observed({ workload: { ...work, ready: 0 }, reports: [] }),
     ['Ready PodsUnavailable', /0 of 1 pods are ready.*see the events of the pods/],
     ['Reconciling Progressing'],
-    ['SpoolHealthy Unknown', /see the pods/],
+    ['ProvidersHealthy NoAnswer'],
+    ['SpoolHealthy NoAnswer', /no pod answers.*see the events of the pods/],
   ],
   [
     'no pod is wanted',
-    observed({ workload: { ...work, desired: 0, replicas: 0, ready: 0, updated: 0 }, reports: [] }, off),
+    observed({ workload: { ...work, desired: 0, replicas: 0, ready: 0, updated: 0 }, reports: [] }),
     ['Ready PodsUnavailable', /spec.replicas is 0/],
-    ['SpoolHealthy Healthy'],
+    ['ProvidersHealthy NoAnswer', /none is wanted/],
+    ['SpoolHealthy NoAnswer', /none is wanted/],
   ],
   [
     'the ready pods are those of an earlier template',
@@ -115,12 +119,51 @@ const cases: readonly (readonly [name: string, seen: Observation, ...told: Told[
       /0 of 1 .*pod mail-a cannot be asked at port 8025 \(ECONNREFUSED\): see/,
     ],
     ['Reconciling LoadingConfiguration'],
+    ['ProvidersHealthy NoAnswer', /no pod answers: pod mail-a cannot be asked at port 8025/],
+    ['SpoolHealthy NoAnswer', /no pod answers: pod mail-a cannot be asked at port 8025/],
+  ],
+  [
+    'a pod that had trouble answers no more',
+    observed({
+      reports: [
+        {
+          pod: 'mail-a',
+          status: podStatus(['failing', 'failing', 'failing'], disk(40 * 2 ** 20, true)),
+          error: silent[0]!.error,
+        },
+      ],
+    }),
+    ['ProvidersHealthy NoAnswer'],
+    ['SpoolHealthy NoAnswer'],
+  ],
+  [
+    'a Secret is missing and no pod answers',
+    observed({ credentials: lacking(false), reports: silent }),
+    ['ProvidersHealthy NoAnswer', /no pod answers: .*; primary is Misconfigured: .*create it/],
   ],
   [
     'a pod has never answered',
     observed({ reports: silent }),
     ['Ready ConfigurationNotLoaded', /pod mail-a cannot be asked/],
-    ['SpoolHealthy Unknown'],
+    ['ProvidersHealthy NoAnswer'],
+    ['SpoolHealthy NoAnswer'],
+  ],
+  [
+    'one pod of two answers',
+    observed({ reports: [...report(['active', 'standby', 'failing']), { ...silent[0]!, pod: 'mail-b' }] }),
+    ['ProvidersHealthy SomeFailing', /emergency is Failing/],
+    ['SpoolHealthy Healthy'],
+  ],
+  [
+    'the pod that answers says nothing of some providers',
+    observed({ reports: report(['active']) }),
+    ['ProvidersHealthy NoAnswer', /no pod that answers says anything of backup, emergency/],
+    ['Ready Available'],
+  ],
+  [
+    'the pod that answers says nothing of some providers, and one fails',
+    observed({ reports: report(['active', 'failing']) }),
+    ['ProvidersHealthy SomeFailing', /backup is Failing; .*says anything of emergency/],
   ],
   [
     'a ready pod has no address in the cache',
@@ -278,6 +321,33 @@ const cases: readonly (readonly [name: string, seen: Observation, ...told: Told[
     ['Stalled NameTaken', /rename it/],
   ],
   [
+    'the name of a child is taken that mail does without',
+    stuck('NameTaken', 'PodDisruptionBudget mail belongs to nobody', false),
+    ['Ready Degraded', /PodDisruptionBudget mail belongs to nobody/],
+    ['Stalled NameTaken', /PodDisruptionBudget/],
+  ],
+  [
+    'mail does without one obstacle and not without another',
+    observed({
+      obstacles: [
+        { reason: 'Refused', message: 'ServiceMonitor mail: no', mailNeeds: false },
+        { reason: 'Refused', message: 'Service mail: quota', mailNeeds: true },
+      ],
+    }),
+    ['Ready Stalled', /^Service mail: quota$/],
+    ['Stalled Refused', /ServiceMonitor mail: no; Service mail: quota/],
+  ],
+  [
+    'a child that mail does without is refused and no pod is ready',
+    { ...stuck('Refused', 'ServiceMonitor mail: no', false), workload: { ...work, ready: 0 } },
+    ['Ready PodsUnavailable'],
+  ],
+  [
+    'a child that mail does without is refused and forwarding is off',
+    observed({ obstacles: [{ reason: 'Refused', message: 'no', mailNeeds: false }] }, off),
+    ['Ready ForwardingOff'],
+  ],
+  [
     'the name of the workload is taken, so that there is none',
     {
       ...stuck('NameTaken', 'Deployment mail belongs to nobody: rename it'),
@@ -296,7 +366,7 @@ const cases: readonly (readonly [name: string, seen: Observation, ...told: Told[
     ['Stalled InvalidConfiguration', /spec.x: must be y/],
     ['ConfigurationValid Invalid', /spec.x: must be y/],
     ['CredentialsAvailable InvalidConfiguration', /see ConfigurationValid/],
-    ['SpoolHealthy Unknown'],
+    ['SpoolHealthy NoAnswer'],
   ],
   [
     'it is suspended',
@@ -315,8 +385,8 @@ function unread(reason: 'SecretForbidden' | 'ReadFailed', message: string): Part
 }
 
 function judged(seen: Observation, before: readonly Condition[] = [], at = 0): Condition[] {
-  const statuses = seen.reports.flatMap(({ status }) => status ?? []);
-  const providers = seen.relay === undefined ? [] : providerStatuses(seen.relay, seen.credentials, statuses);
+  const answers = answersOf(seen.reports);
+  const providers = seen.relay === undefined ? [] : providerStatuses(seen.relay, seen.credentials, answers);
   return conditionsOf(before, seen, providers, at);
 }
 
@@ -447,6 +517,18 @@ describe('a status', () => {
     ];
     for (const [what, was, wanted] of earlier)
       assert.equal(patienceOf({ ...stored, ...was }, status), wanted, what);
+  });
+
+  test('shows no provider as usable on the word of a pod that answers no more, and keeps its counts', () => {
+    const failed = { ...podStatus().queue, failed: { messages: 4, bytes: 40 } };
+    const gone = { pod: 'mail-a', status: podStatus(undefined, { queue: failed }), error: 'is silent' };
+    const { activeProvider, usableProviders, providers, queue } = statusOf(
+      observed({ reports: [gone] }),
+      {},
+      0,
+    );
+    assert.deepEqual([activeProvider, usableProviders, providers], [undefined, undefined, undefined]);
+    assert.equal(queue?.failed, 4);
   });
 
   test('counts the pods that have loaded the configuration', () => {

@@ -12,7 +12,7 @@ const unread: MailRelaySpecInput = {
   ...threeProvidersSpec,
   monitoring: { serviceMonitor: { enabled: false } },
 };
-const refused = { reason: 'Refused', message: 'Service mail: no' } as const;
+const refused = { reason: 'Refused', message: 'Service mail: no', mailNeeds: true } as const;
 const oneRuns = { desired: 1, replicas: 1, ready: 1, updated: 1, observed: true };
 
 const states: readonly (readonly [title: string, seen: Observation, state: RelayState])[] = [
@@ -29,6 +29,11 @@ const states: readonly (readonly [title: string, seen: Observation, state: Relay
   ['a step failed', observed({ retrying: ['Service mail: no answer'] }), 'failing'],
   ['a step of its deletion failed', observed({ retrying: ['no answer'], deleting: true }), 'failing'],
   ['the API server refuses a child', observed({ obstacles: [refused] }), 'stalled'],
+  [
+    'it refuses one that mail does without',
+    observed({ obstacles: [{ ...refused, mailNeeds: false }] }),
+    'stalled',
+  ],
   [
     'it refuses one and does not answer about another',
     observed({ obstacles: [refused], retrying: ['no answer'] }),
