@@ -6,17 +6,18 @@
  */
 import type { MailRelay } from '../api/mail-relay.ts';
 import { annotations } from '../api/names.ts';
-import { ApiError, isConflict, isRefusal } from '../kube/api-error.ts';
+import { isConflict } from '../kube/api-error.ts';
 import { type Applier, NotLeaderError, needsApply } from '../kube/apply.ts';
 import type { KubeObject } from '../kube/object.ts';
 import type { KubeClient, Resource } from '../kube/resource.ts';
 import { type Child, children } from '../resources/children.ts';
 import type { BuildContext } from '../resources/context.ts';
-import { configMaps, persistentVolumeClaims } from '../resources/kinds.ts';
+import { configMaps } from '../resources/kinds.ts';
 import { adoptable } from './adoption.ts';
 import type { Caches } from './caches.ts';
 import type { Obstacle } from './observation.ts';
-import { controllerOf, isOursToTake, whose } from './ownership.ts';
+import { nameTaken, refusalOf } from './obstacles.ts';
+import { isOursToTake, whose } from './ownership.ts';
 import { TryAgainError } from './try-again.ts';
 
 export interface ChildrenDeps {
@@ -50,30 +51,36 @@ export interface Applied {
 }
 
 /**
- * Makes them so: all but the workload at once, then the workload unless something that its pods need failed. Throws
+ * Makes them so: all but the workload at once, then the workload unless something that its pods need failed or is
+ * somebody else's: they would run with that. `taken`: claims that its pods would mount and that are. Throws
  * NotLeaderError alone, and only when no write is under way any more: then the lease may be given back.
  */
 export async function applyChildren(
   relay: MailRelay,
   context: BuildContext,
+  taken: readonly Obstacle[],
   deps: ChildrenDeps,
 ): Promise<Applied> {
   const all = children(relay, context);
   const first = all.filter(child => !isWorkload(child));
   const outcomes = await Promise.all(first.map(child => tryOne(relay, child, deps)));
-  const awaited = outcomes.some(({ child, failure }) => child.podsNeed && failure !== undefined);
-  for (const child of awaited ? [] : all.filter(isWorkload)) outcomes.push(await tryOne(relay, child, deps));
+  const withheld = taken.length > 0 || outcomes.some(isAwaited);
+  for (const child of withheld ? [] : all.filter(isWorkload)) outcomes.push(await tryOne(relay, child, deps));
   const failed = outcomes.filter(({ failure }) => failure !== undefined);
   const failures = failed.flatMap(({ failure }) => failure ?? []);
   const stopped = failures.find(({ error }) => error instanceof NotLeaderError);
   if (stopped !== undefined) throw stopped.error;
   const config = outcomes.find(({ child }) => child.resource.kind === configMaps.kind);
   return {
-    obstacles: outcomes.flatMap(({ obstacle }) => obstacle ?? []),
+    obstacles: [...taken, ...outcomes.flatMap(({ obstacle }) => obstacle ?? [])],
     failures,
     configWritten: config !== undefined && config.obstacle === undefined && config.failure === undefined,
-    workloadSettled: !failed.some(({ child }) => child.podsNeed || isWorkload(child)),
+    workloadSettled: !withheld && !failed.some(({ child }) => isWorkload(child)),
   };
+}
+
+function isAwaited({ child, failure, obstacle }: Outcome): boolean {
+  return child.podsNeed && (failure !== undefined || obstacle?.reason === 'NameTaken');
 }
 
 async function tryOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Promise<Outcome> {
@@ -120,7 +127,7 @@ async function applyOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Pro
   try {
     if (manifest === undefined) return await removeOurs(relay, child, cached, deps);
     const target = cached && (await targetOf(relay, child, cached, deps));
-    if (cached !== undefined && target === undefined) return notOurs(child, cached);
+    if (cached !== undefined && target === undefined) return nameTaken(relay, child, cached);
     await cache.whileWriting(ref, async () => {
       const { object, outcome } = await deps.applier.apply(resource, manifest, target?.live, target);
       if (outcome !== 'unchanged') cache.observe(object);
@@ -128,7 +135,7 @@ async function applyOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Pro
     return undefined;
   } catch (error) {
     if (isConflict(error)) return unexpected(relay, child, deps);
-    return obstacleOf(error, child);
+    return refusalOf(error, child);
   }
 }
 
@@ -172,7 +179,7 @@ async function unexpected(
   const { resource, name } = child;
   const live = await client.find(resource, { name, namespace: relay.namespace });
   const is = live && whose(relay, live);
-  if (live !== undefined && is === 'foreign') return notOurs(child, live);
+  if (live !== undefined && is === 'foreign') return nameTaken(relay, child, live);
   if (live !== undefined && is === 'predecessor') throw new TryAgainError(stillGoing(resource, live));
   if (live !== undefined) caches.of(resource)?.observe(live);
   throw new TryAgainError(`${resource.kind} ${name} has changed meanwhile`);
@@ -180,33 +187,4 @@ async function unexpected(
 
 function stillGoing(resource: Resource, { metadata }: KubeObject): string {
   return `${resource.kind} ${metadata.name} of the MailRelay's predecessor is still going`;
-}
-
-function notOurs({ resource, mailNeeds }: Child, object: KubeObject): Obstacle {
-  const owner = controllerOf(object);
-  const by = owner === undefined ? 'nobody that this operator knows' : `${owner.kind} ${owner.name}`;
-  return {
-    reason: 'NameTaken',
-    mailNeeds,
-    message: `${resource.kind} ${object.metadata.name} exists and belongs to ${by}; it is left alone: rename it or this MailRelay`,
-  };
-}
-
-/** What the API server refuses for good is told; anything else is tried again. */
-function obstacleOf(error: unknown, { resource, name, mailNeeds }: Child): Obstacle {
-  if (!(error instanceof ApiError && isRefusal(error))) throw error;
-  const what = `${resource.kind} ${name}`;
-  if (!/immutable|forbidden: updates to/i.test(error.message)) {
-    return { reason: 'Refused', mailNeeds, message: `${what}: ${error.message}` };
-  }
-  const when = resource.kind === persistentVolumeClaims.kind ? ', once no mail is on it,' : '';
-  const then = `it stays as it is; delete it${when} to have it made anew`;
-  return { reason: 'ImmutableField', mailNeeds, message: `${what}: ${changesIn(error.message)}; ${then}` };
-}
-
-/** The API server's words, and of the comparison that may follow them only the lines that differ. */
-function changesIn(message: string): string {
-  const [first = '', ...lines] = message.split('\n');
-  const changes = lines.filter(line => /^[-+]/.test(line)).map(line => line.replace(/^([-+])\s*/, '$1 '));
-  return [first, ...changes].join(' ').trim();
 }

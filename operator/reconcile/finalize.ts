@@ -16,6 +16,7 @@ import { type ClaimsView, releaseClaims, remainingVolumes } from './held-volumes
 import type { Planner } from './planner.ts';
 import { farewell } from './reporter.ts';
 import { bringAbout, claimsView, type Draft, intend, lookAfterPods, watchPods } from './steps.ts';
+import { takeUpClaims } from './take-up-claims.ts';
 import { workloadNow, workloadVersion } from './workload.ts';
 
 /** One step of it. Resolves with true when the MailRelay has been let go, false while its pods drain. */
@@ -27,6 +28,7 @@ export async function finalize(
 ): Promise<boolean> {
   if (!relay.finalizers.includes(drainFinalizer)) return true;
   if (!relay.finalizers.includes(orphanDependents)) {
+    seen.taken = await takeUpClaims(relay, 0, deps);
     const plan = isLoss(relay, seen) ? planner.loss(key, relay) : planner.plan(key, relay, 0);
     const context = planner.context(relay, plan);
     const view = claimsView(relay, plan, deps);
@@ -35,7 +37,7 @@ export async function finalize(
       await drain(key, relay, seen, { context, view, deps });
       return false;
     }
-    const workload = workloadVersion(relay, await workloadNow(relay, deps.client));
+    const workload = workloadVersion(await workloadNow(relay, deps.client));
     await release({ ...view, workload }, seen, deps);
   }
   await letGo(relay, deps);

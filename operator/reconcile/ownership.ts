@@ -2,10 +2,10 @@
  * Whose an object with the name of a child is, by the conventions of Kubernetes' own controllers: a controller
  * reference decides; without one, labels do. Pure.
  */
-import { kind, labels } from '../api/names.ts';
+import { kind } from '../api/names.ts';
 import type { KubeObject, ObjectMeta, OwnerReference } from '../kube/object.ts';
 import { persistentVolumeClaims } from '../resources/kinds.ts';
-import { childLabels, childNames } from '../resources/names.ts';
+import { childLabels, isVolumeName, volumeLabels } from '../resources/names.ts';
 
 /**
  * `ours`: the MailRelay is its controller, or it is a volume kept for it. `orphan`: nobody is, and it has every label
@@ -35,11 +35,8 @@ export function isOursToTake(relay: Identity, object: KubeObject): boolean {
 
 /** A claim has no owner before its MailRelay goes, so that nothing takes the mail on it away. */
 function isKeptVolume(relay: Identity, { name, labels: has }: ObjectMeta): boolean {
-  return (
-    name === childNames(relay).claim &&
-    has?.[labels.instance] === relay.name &&
-    has[labels.partOf] === 'mailrelay'
-  );
+  if (!isVolumeName(relay, name)) return false;
+  return Object.entries(volumeLabels(relay)).every(([label, value]) => has?.[label] === value);
 }
 
 export function controllerOf({ metadata }: KubeObject): OwnerReference | undefined {

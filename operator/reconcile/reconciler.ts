@@ -12,6 +12,7 @@ import { pendingChanges } from './apply-children.ts';
 import type { ReconcilerDeps } from './deps.ts';
 import { ensureFinalizer, finalize } from './finalize.ts';
 import { Planner } from './planner.ts';
+import type { PodReport } from './pod-reports.ts';
 import { expectedPods } from './relay-state.ts';
 import { report } from './reporter.ts';
 import {
@@ -27,6 +28,7 @@ import {
   throwFailures,
   watchPods,
 } from './steps.ts';
+import { takeUpClaims } from './take-up-claims.ts';
 import { TryAgainError } from './try-again.ts';
 import { asItRuns, conflictsWithWhatRuns } from './what-runs.ts';
 
@@ -82,17 +84,7 @@ export class Reconciler {
     const problems = parsed.problems ?? conflictsWithWhatRuns(parsed.relay, caches);
     const wrong = parsed.relay === undefined || problems.length > 0;
     const relay = wrong ? asItRuns(object, caches) : parsed.relay;
-    const seen: Draft = {
-      object,
-      relay,
-      ...(wrong && { problems }),
-      obstacles: [],
-      retrying: [],
-      failures: [],
-      reports: reports.of(key),
-      volumes: { pending: [], held: [] },
-      deleting: object.metadata.deletionTimestamp !== undefined,
-    };
+    const seen = draft(object, relay, wrong ? problems : undefined, reports.of(key));
     look(relay, seen, this.#deps);
     this.#deps.gauges.expect(key, expectedPods(seen));
     if (seen.deleting) return this.#finalize(key, relay, seen);
@@ -102,11 +94,12 @@ export class Reconciler {
   }
 
   #bringAbout(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {
-    const plan = this.#planner.plan(key, relay, relay.spec.replicas);
-    const context = this.#planner.context(relay, plan);
-    const view = claimsView(relay, plan, this.#deps);
-    intend(relay, seen, { plan, context, view });
     return this.#attempt(key, seen, async () => {
+      seen.taken = await takeUpClaims(relay, relay.spec.replicas, this.#deps);
+      const plan = this.#planner.plan(key, relay, relay.spec.replicas);
+      const context = this.#planner.context(relay, plan);
+      const view = claimsView(relay, plan, this.#deps);
+      intend(relay, seen, { plan, context, view });
       await ensureFinalizer(relay, this.#deps);
       await lookAtSecrets(relay, seen, this.#deps);
       await bringAbout(relay, seen, { context, view }, this.#deps);
@@ -144,8 +137,6 @@ export class Reconciler {
   /** Nothing can be made of the spec; what runs goes on, and is told. */
   async #invalid(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {
     this.#planner.forget(key);
-    const { fingerprint } = relay.status.config ?? {};
-    if (fingerprint !== undefined) seen.fingerprint = fingerprint;
     watchPods(key, relay, seen, this.#deps);
     return after(await this.#report(key, seen));
   }
@@ -188,6 +179,29 @@ export class Reconciler {
     this.#deps.gauges.forget(key);
     return undefined;
   }
+}
+
+/** Nothing is known yet but what was told last. */
+function draft(
+  object: MailRelayObject,
+  relay: MailRelay,
+  problems: readonly string[] | undefined,
+  reports: readonly PodReport[],
+): Draft {
+  const { fingerprint } = relay.status.config ?? {};
+  return {
+    object,
+    relay,
+    ...(problems !== undefined && { problems }),
+    ...(fingerprint !== undefined && { fingerprint }),
+    obstacles: [],
+    taken: [],
+    retrying: [],
+    failures: [],
+    reports,
+    volumes: { pending: [], held: [] },
+    deleting: object.metadata.deletionTimestamp !== undefined,
+  };
 }
 
 /** The soonest of them. */

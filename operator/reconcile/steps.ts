@@ -14,7 +14,7 @@ import { readCredentials } from './credentials.ts';
 import type { ReconcilerDeps } from './deps.ts';
 import { refusedEvent } from './events.ts';
 import { type ClaimsView, confirmMarks, heldVolumes, writeMarks } from './held-volumes.ts';
-import type { Observation } from './observation.ts';
+import type { Observation, Obstacle } from './observation.ts';
 import { addressesOf, livePods, newRevision, nudge } from './pods.ts';
 import type { ScalePlan } from './scale.ts';
 import { TryAgainError } from './try-again.ts';
@@ -25,6 +25,8 @@ import { liveWorkload, loweredBehind, workloadState, workloadVersion } from './w
 export type Draft = { -readonly [K in keyof Observation]: Observation[K] } & {
   /** Errors that `retrying` tells of already, and that hold nothing else up. */
   failures: readonly unknown[];
+  /** Claims of replicas that are somebody else's. */
+  taken: readonly Obstacle[];
 };
 
 /** What caches show before anything is done. */
@@ -48,7 +50,7 @@ export function intend(
 }
 
 export function claimsView(relay: MailRelay, plan: ScalePlan, { caches, clock }: ReconcilerDeps): ClaimsView {
-  const workload = workloadVersion(relay, liveWorkload(relay, caches));
+  const workload = workloadVersion(liveWorkload(relay, caches));
   return { relay, plan, workload, claims: namedClaims(relay, caches), wallTimeMs: clock.wallTime() };
 }
 
@@ -77,12 +79,12 @@ export async function bringAbout(
   awaitPredecessor(view, seen);
   tellIfLowered(relay, context, seen, deps);
   await writeMarks(view, deps);
-  const { obstacles, failures, configWritten, workloadSettled } = await applyChildren(relay, context, deps);
-  seen.obstacles = obstacles;
-  seen.failures = failures.map(({ error }) => error);
-  seen.retrying = failures.map(({ message }) => message);
-  seen.configWritten = configWritten;
-  if (workloadSettled) await confirmMarks(claimsView(relay, view.plan, deps), deps);
+  const applied = await applyChildren(relay, context, seen.taken, deps);
+  seen.obstacles = applied.obstacles;
+  seen.failures = applied.failures.map(({ error }) => error);
+  seen.retrying = applied.failures.map(({ message }) => message);
+  seen.configWritten = applied.configWritten;
+  if (applied.workloadSettled) await confirmMarks(claimsView(relay, view.plan, deps), deps);
   lookAtWorkload(relay, seen, deps);
 }
 

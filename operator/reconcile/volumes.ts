@@ -12,9 +12,10 @@ import { type KubeObject, keyOf } from '../kube/object.ts';
 import { parseQuantity } from '../kube/quantity.ts';
 import type { KubeClient } from '../kube/resource.ts';
 import { type PersistentVolumeClaim, persistentVolumeClaims } from '../resources/kinds.ts';
-import { childNames, ordinalOf, replicaClaim } from '../resources/names.ts';
+import { childNames, isVolumeName, ordinalOf, replicaClaim } from '../resources/names.ts';
 import type { Caches } from './caches.ts';
 import type { VolumeState } from './observation.ts';
+import { whose } from './ownership.ts';
 
 export interface VolumesDeps {
   readonly caches: Caches;
@@ -27,15 +28,21 @@ export function claimsOf(relay: MailRelay, caches: Caches): PersistentVolumeClai
   return namedClaims(relay, caches).filter(claim => isClaimOf(relay, claim));
 }
 
-/** Also those of the other spool mode. A claim of another name is somebody else's, whatever labels it has. */
+/**
+ * Also those of the other spool mode, and those that go with an earlier MailRelay of the name. A claim of another name
+ * is somebody else's, whatever labels it has.
+ */
 export function namedClaims(relay: MailRelay, caches: Caches): PersistentVolumeClaim[] {
   const labelled = caches.of(persistentVolumeClaims)?.byIndex('relay', keyOf(relay)) ?? [];
-  return labelled.filter(({ metadata: { name } }) => isSharedName(relay, name) || isReplicaName(relay, name));
+  return labelled.filter(
+    claim => isVolumeName(relay, claim.metadata.name) && whose(relay, claim) !== 'foreign',
+  );
 }
 
 /** It is one that pods of this MailRelay mount. */
 export function isClaimOf(relay: MailRelay, { metadata: { name } }: KubeObject): boolean {
-  return relay.spec.spool.mode === 'Shared' ? isSharedName(relay, name) : isReplicaName(relay, name);
+  const isShared = name === childNames(relay).claim;
+  return relay.spec.spool.mode === 'Shared' ? isShared : !isShared && isVolumeName(relay, name);
 }
 
 /** A workload with that many replicas has a pod on it. */
@@ -44,15 +51,6 @@ export function isServedBy(relay: MailRelay, replicas: number, claim: KubeObject
   if (relay.spec.spool.mode === 'Shared') return replicas > 0;
   const ordinal = ordinalOf(relay, claim.metadata.name);
   return ordinal !== undefined && ordinal < replicas;
-}
-
-function isSharedName(relay: MailRelay, name: string): boolean {
-  return name === childNames(relay).claim;
-}
-
-function isReplicaName(relay: MailRelay, name: string): boolean {
-  const ordinal = ordinalOf(relay, name);
-  return ordinal !== undefined && name === replicaClaim(relay, ordinal);
 }
 
 /** The claim that a pod mounts, or, with mode Shared, that any pod would. */

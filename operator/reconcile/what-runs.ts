@@ -81,7 +81,8 @@ function providersInUse(
   caches: Caches,
 ): Partial<Pick<MailRelaySpec, 'forwardSMTP' | 'forwardProviders'>> {
   const ref = { name: childNames(relay).configMap, namespace: relay.namespace };
-  const text = caches.of(configMaps)?.get(ref)?.data?.[configKey];
+  const live = caches.of(configMaps)?.get(ref);
+  const text = isOurs(relay, live) ? live?.data?.[configKey] : undefined;
   const inUse = configInUse.safeParse(parsedObject(text)).data;
   const spec = inUse && specSchema.safeParse(inUse).data;
   return spec === undefined ? {} : { forwardSMTP: spec.forwardSMTP, forwardProviders: spec.forwardProviders };

@@ -2,7 +2,8 @@
 import type { MailRelay } from '../api/mail-relay.ts';
 import { annotations } from '../api/names.ts';
 import { manifestHash } from '../kube/apply.ts';
-import type { KubeClient } from '../kube/resource.ts';
+import type { KubeObject } from '../kube/object.ts';
+import type { KubeClient, Resource } from '../kube/resource.ts';
 import type { BuildContext } from '../resources/context.ts';
 import { deployment } from '../resources/deployment.ts';
 import { type Deployment, deployments, type StatefulSet, statefulSets } from '../resources/kinds.ts';
@@ -13,36 +14,42 @@ import type { WorkloadState } from './observation.ts';
 import { isOursToTake } from './ownership.ts';
 import type { WorkloadVersion } from './volume-marks.ts';
 
-/** The one that the spool mode asks for. */
+/**
+ * The one that the spool mode asks for, an orphan that is to be adopted included. One of the name that is somebody
+ * else's, or an earlier MailRelay's, says nothing of our mail.
+ */
 export function liveWorkload(relay: MailRelay, caches: Caches): Deployment | StatefulSet | undefined {
   if (relay.spec.spool.mode === 'PerReplica') return liveStatefulSet(relay, caches);
-  return caches.of<Deployment>(deployments)?.get(workloadRef(relay));
+  return ourOwn(relay, caches.of<Deployment>(deployments)?.get(workloadRef(relay)));
 }
 
 export function liveStatefulSet(relay: MailRelay, caches: Caches): StatefulSet | undefined {
-  return caches.of<StatefulSet>(statefulSets)?.get(workloadRef(relay));
+  return ourOwn(relay, caches.of<StatefulSet>(statefulSets)?.get(workloadRef(relay)));
 }
 
-/** That of this MailRelay, an orphan that is to be adopted included; not one of the name that is somebody else's. */
-export function workloadVersion(
-  relay: MailRelay,
-  live: Deployment | StatefulSet | undefined,
-): WorkloadVersion | undefined {
-  if (live === undefined || !isOursToTake(relay, live)) return undefined;
+function ourOwn<T extends KubeObject>(relay: MailRelay, live: T | undefined): T | undefined {
+  return live !== undefined && isOursToTake(relay, live) ? live : undefined;
+}
+
+/** Of {@link liveWorkload}, or of {@link workloadNow}. */
+export function workloadVersion(live: Deployment | StatefulSet | undefined): WorkloadVersion | undefined {
+  if (live === undefined) return undefined;
   const { uid = '', generation = 0 } = live.metadata;
   return { uid, generation, replicas: live.spec?.replicas ?? 0 };
 }
 
-/** As the API server has it: for a last word that a cache which is behind must not have. */
-export function workloadNow(
+/** The same as the API server has it: for a last word that a cache which is behind must not have. */
+export async function workloadNow(
   relay: MailRelay,
   client: Pick<KubeClient, 'find'>,
 ): Promise<Deployment | StatefulSet | undefined> {
-  const { mode } = relay.spec.spool;
-  return client.find<Deployment | StatefulSet>(
-    mode === 'PerReplica' ? statefulSets : deployments,
-    workloadRef(relay),
-  );
+  const live = await client.find(workloadResource(relay), workloadRef(relay));
+  return ourOwn(relay, live);
+}
+
+/** The kind of it. */
+export function workloadResource({ spec: { spool } }: MailRelay): Resource<Deployment | StatefulSet> {
+  return spool.mode === 'PerReplica' ? statefulSets : deployments;
 }
 
 export function workloadState({ status, spec, metadata }: Deployment | StatefulSet): WorkloadState {

@@ -48,6 +48,12 @@ export function replicaClaim(relay: { readonly name: string }, ordinal: number):
   return `${spoolVolume}-${replicaPod(relay, ordinal)}`;
 }
 
+/** It is the name of a claim that pods of the relay would mount, of whichever spool mode. */
+export function isVolumeName(relay: { readonly name: string }, name: string): boolean {
+  const ordinal = ordinalOf(relay, name);
+  return name === childNames(relay).claim || (ordinal !== undefined && name === replicaClaim(relay, ordinal));
+}
+
 /** The ordinal in the name of a pod or claim of this relay; undefined when it is neither. */
 export function ordinalOf(relay: { readonly name: string }, name: string): number | undefined {
   const pod = name.startsWith(`${spoolVolume}-`) ? name.slice(spoolVolume.length + 1) : name;
@@ -67,6 +73,11 @@ export function selectorLabels(relay: { readonly name: string }): Record<string,
 /** On every child. */
 export function childLabels(relay: { readonly name: string }): Record<string, string> {
   return { ...selectorLabels(relay), [labels.managedBy]: fieldManager, [labels.partOf]: 'mailrelay' };
+}
+
+/** By these a claim is known as one with the mail of that relay, or of an earlier one of the name. */
+export function volumeLabels(relay: { readonly name: string }): Record<string, string> {
+  return { [labels.instance]: relay.name, [labels.partOf]: 'mailrelay' };
 }
 
 /** The selector as text, for status.selector and for lists. */

@@ -21,8 +21,7 @@ export function persistentVolumeClaim(
     namespace: relay.namespace,
     // They tell the next relay of the name that it is its own.
     labels: childLabels(relay),
-    // Argo CD, where it tracks by label, takes an object without an owner for one that its source no longer has.
-    annotations: { 'argocd.argoproj.io/sync-options': 'Prune=false' },
+    annotations: { [syncOptions]: withoutPruning(undefined) },
   };
   return {
     apiVersion: 'v1',
@@ -30,6 +29,20 @@ export function persistentVolumeClaim(
     metadata,
     spec: claimSpec(spool, largerSize(String(spool.size), liveClaimSize)),
   };
+}
+
+/**
+ * Annotation with which Argo CD is asked to leave a claim: where it tracks by label, it takes an object without an owner
+ * for one that its source no longer has.
+ */
+export const syncOptions = 'argocd.argoproj.io/sync-options';
+
+/** Its text, with whatever else somebody asks for there. */
+export function withoutPruning(text: string | undefined): string {
+  const options = (text ?? '').split(',').map(option => option.trim());
+  if (text !== undefined && options.includes('Prune=false')) return text;
+  const others = options.filter(option => option !== '' && !option.startsWith('Prune='));
+  return [...others, 'Prune=false'].join(',');
 }
 
 /** What is asked of the storage class. */

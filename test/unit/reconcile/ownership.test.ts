@@ -62,6 +62,13 @@ const cases: readonly [string, KubeObject, Whose][] = [
     'foreign',
   ]),
   ['a volume kept for it is its own without an owner', claim(), 'ours'],
+  ['a volume kept for a replica is its own without an owner', claim({ name: 'spool-mail-3' }), 'ours'],
+  ['a volume with the name of a pod is foreign', claim({ name: 'mail-3' }), 'foreign'],
+  [
+    'a volume of a replica that lacks the labels is foreign',
+    claim({ name: 'spool-mail-3', labels: {} }),
+    'foreign',
+  ],
   ['a volume of another name is foreign', claim({ name: 'mail' }), 'foreign'],
   [
     'a volume kept for another one is foreign',

@@ -5,6 +5,7 @@ import type { Caches, Pod } from '../../../operator/reconcile/caches.ts';
 import { nudge } from '../../../operator/reconcile/pods.ts';
 import { growReplicaClaims } from '../../../operator/reconcile/volumes.ts';
 import type { PersistentVolumeClaim } from '../../../operator/resources/kinds.ts';
+import { childLabels } from '../../../operator/resources/names.ts';
 import { relayOf, threeProvidersSpec } from '../operator-api/relays.ts';
 
 /** Nothing of it may be asked. */
@@ -16,7 +17,11 @@ const notLeader = { name: 'NotLeaderError' };
 /** What is passed over without a word would be taken for done, and nobody would come back to it. */
 describe('who may not write because the lease has run out', () => {
   const metadata = { name: 'spool-mail-0', namespace: 'apps' };
-  const claim = { metadata, spec: { resources: { requests: { storage: '1Gi' } } } } as PersistentVolumeClaim;
+  const claim: PersistentVolumeClaim = {
+    kind: 'PersistentVolumeClaim',
+    metadata: { ...metadata, labels: childLabels({ name: 'mail' }) },
+    spec: { resources: { requests: { storage: '1Gi' } } },
+  };
   const caches = { of: () => ({ byIndex: () => [claim] }) } as unknown as Caches;
 
   test('says so where a pod is to be told of its new configuration', async () => {

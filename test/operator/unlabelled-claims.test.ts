@@ -1,0 +1,132 @@
+/** Claims of replicas without the labels by which the operator's cache knows them: they may hold mail like any others. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { annotations, labels } from '../../operator/api/names.ts';
+import type { MailRelaySpecInput } from '../../operator/api/schema.ts';
+import type { ObjectMeta } from '../../operator/kube/object.ts';
+import {
+  type PersistentVolumeClaim,
+  persistentVolumeClaims,
+  statefulSets,
+} from '../../operator/resources/kinds.ts';
+import { childLabels } from '../../operator/resources/names.ts';
+import { syncOptions } from '../../operator/resources/persistent-volume-claim.ts';
+import { waitUntil } from '../kube/wait-until.ts';
+import { openProvider, Rig, relayStatus } from './rig.ts';
+
+const ours = childLabels({ name: 'mail' });
+const perReplica = (replicas: number, spool: MailRelaySpecInput['spool'] = {}): MailRelaySpecInput => ({
+  ...openProvider,
+  replicas,
+  spool: { mode: 'PerReplica', ...spool },
+});
+
+describe('a claim of a replica', () => {
+  let rig: Rig;
+  before(async () => {
+    rig = await Rig.start();
+    await rig.operator();
+  });
+  after(() => rig?.stop());
+
+  const ref = (namespace: string, name = 'mail') => ({ name, namespace });
+  const has = (namespace: string, name: string, labelled: Record<string, string>) =>
+    rig.waitFor(persistentVolumeClaims, ref(namespace, name), ({ metadata }) =>
+      Object.entries(labelled).every(([label, value]) => metadata.labels?.[label] === value),
+    );
+  /** As it may come out of a backup. */
+  const bareClaim = async (
+    namespace: string,
+    name: string,
+    metadata: Partial<ObjectMeta> = {},
+  ): Promise<PersistentVolumeClaim> => {
+    const spec = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } };
+    await rig.client.create(persistentVolumeClaims, { metadata: { name, namespace, ...metadata }, spec });
+    return rig.bind(namespace, name);
+  };
+  const unsentOn = async (namespace: string, name: string): Promise<string | undefined> => {
+    const { metadata } = await rig.client.get(persistentVolumeClaims, ref(namespace, name));
+    return metadata.annotations?.[annotations.unsentMessages];
+  };
+
+  test('without labels keeps its replica until that has sent what is on it, and is labelled', async () => {
+    const namespace = await rig.namespace('scale-down');
+    await rig.createRelay(namespace, perReplica(3));
+    await rig.waitFor(statefulSets, ref(namespace));
+    await rig.settled(await rig.audit.mark());
+    // Made while nothing of the MailRelay changes, and no pod is there at the moment.
+    await bareClaim(namespace, 'spool-mail-1');
+    await bareClaim(namespace, 'spool-mail-2', { labels: { [labels.instance]: 'mail' } });
+    await rig.patchRelay(namespace, { replicas: 1 });
+    const { message } = await rig.waitForReason(namespace, 'Reconciling', 'ScalingDown');
+    assert.match(message, /mail-1, mail-2 must first send an unknown number/);
+    await rig.settled(await rig.audit.mark());
+    assert.equal((await rig.client.get(statefulSets, ref(namespace))).spec?.replicas, 3);
+    await has(namespace, 'spool-mail-1', ours);
+    await has(namespace, 'spool-mail-2', ours);
+    for (const at of [1, 2]) {
+      await rig.createPod(namespace, `mail-${at}`, relayStatus('', { draining: true }));
+    }
+    await rig.waitFor(statefulSets, ref(namespace), ({ spec }) => spec?.replicas === 1);
+    assert.equal(await unsentOn(namespace, 'spool-mail-1'), '0');
+    assert.equal(await unsentOn(namespace, 'spool-mail-2'), '0');
+  });
+
+  test('that has lost its labels gets them back, also when no pod serves it', async () => {
+    const namespace = await rig.namespace('stripped');
+    await rig.createRelay(namespace, perReplica(1));
+    await rig.waitFor(statefulSets, ref(namespace));
+    await rig.createClaim(namespace, 'spool-mail-0');
+    await rig.createClaim(namespace, 'spool-mail-1', { [annotations.unsentMessages]: '4' });
+    await rig.waitForReason(namespace, 'SpoolHealthy', 'MailLeftBehind');
+    for (const name of ['spool-mail-0', 'spool-mail-1']) {
+      await rig.client.mergePatch(persistentVolumeClaims, ref(namespace, name), {
+        metadata: { labels: null },
+      });
+      await has(namespace, name, ours);
+    }
+    await rig.settled(await rig.audit.mark());
+    const { heldVolumes = [] } = (await rig.relay(namespace)).status ?? {};
+    assert.deepEqual(
+      heldVolumes.map(({ claim }) => claim),
+      ['spool-mail-1'],
+    );
+  });
+
+  test('that somebody else controls is told and not written to, though a StatefulSet mounts it', async () => {
+    const namespace = await rig.namespace('controlled');
+    await rig.createRelay(namespace, perReplica(1));
+    await rig.waitFor(statefulSets, ref(namespace));
+    await rig.settled(await rig.audit.mark());
+    const owner = { apiVersion: 'v1', kind: 'ConfigMap', name: 'theirs', uid: 'theirs', controller: true };
+    const theirs = await bareClaim(namespace, 'spool-mail-0', { ownerReferences: [owner] });
+    await rig.patchRelay(namespace, { retry: { attempts: 5 } });
+    const { message } = await rig.waitForReason(namespace, 'Stalled', 'NameTaken');
+    assert.match(message, /^PersistentVolumeClaim spool-mail-0 exists and belongs to ConfigMap theirs;/);
+    await rig.settled(await rig.audit.mark());
+    const { metadata } = await rig.client.get(persistentVolumeClaims, theirs.metadata);
+    assert.equal(metadata.resourceVersion, theirs.metadata.resourceVersion);
+  });
+
+  test('asks Argo CD to leave it while a pod serves it, beside what somebody else asks for', async () => {
+    const namespace = await rig.namespace('pruning');
+    await rig.createRelay(namespace, perReplica(2));
+    await rig.waitFor(statefulSets, ref(namespace));
+    await rig.createClaim(namespace, 'spool-mail-0');
+    await rig.createClaim(namespace, 'spool-mail-1', { [syncOptions]: 'Delete=false' });
+    const asks = (name: string, text: string) =>
+      rig.waitFor(
+        persistentVolumeClaims,
+        ref(namespace, name),
+        ({ metadata }) => metadata.annotations?.[syncOptions] === text,
+      );
+    await asks('spool-mail-0', 'Prune=false');
+    await asks('spool-mail-1', 'Delete=false,Prune=false');
+    await rig.settled(await rig.audit.mark());
+    await rig.patchRelay(namespace, { retry: { attempts: 5 } });
+    const mark = await rig.audit.mark();
+    await waitUntil('it is written', async () => (await rig.settled(mark)).length > 0);
+    const written = (await rig.settled(mark)).filter(write => write.includes('persistentvolumeclaims'));
+    assert.deepEqual(written, []);
+  });
+});
