@@ -1,22 +1,19 @@
 /**
- * One provider at work: it hands ready connections to messages that wait,
- * opens more when they are needed, and knows when it is out of use.
- * Connecting, TLS and AUTH are the provider's affair: a message never sees
+ * One provider at work: it hands ready connections to messages that wait, has
+ * more opened when they are needed (connector.ts), and knows when it is out of
+ * use. Connecting, TLS and AUTH are the provider's affair: a message never sees
  * them, and however many messages wait, they share one series of tries.
  */
 import type { ProviderConfig, ReplyRule, RetryConfig } from '../config/config.ts';
 import type { Emit } from '../telemetry/events.ts';
 import { Allowance } from './allowance.ts';
 import type { Health } from './breaker.ts';
-import { ConnectSeries } from './connect-series.ts';
-import { describe, type Failure } from './failure.ts';
+import { Connector } from './connector.ts';
 import { HealthWatch } from './health-watch.ts';
-import { judge } from './judge.ts';
-import { probeLogin, tryToOpen } from './login.ts';
+import { probeLogin } from './login.ts';
 import { PatientLine } from './patient-line.ts';
 import { ProviderPool } from './provider-pool.ts';
 import type { OpenSession, Session } from './session.ts';
-import { tellOpenFailed } from './tell.ts';
 import type { Verdict } from './verdict.ts';
 import type { Lane } from './waiting-line.ts';
 
@@ -47,9 +44,6 @@ export interface ProviderDeps {
   readonly healthChanged: (provider: Provider, was: Health) => void;
 }
 
-/** Connections opened at the same time while others already work. */
-const PARALLEL_OPENS = 4;
-
 export class Provider {
   lastSuccessAt: number | undefined;
   #config: ProviderConfig;
@@ -57,20 +51,19 @@ export class Provider {
   readonly #pool: ProviderPool;
   readonly #line = new PatientLine({
     patienceMs: () => this.#deps.retry().patienceMs,
-    late: () => this.#late,
-    stillMs: () => this.#stillMs ?? 0,
+    late: () => this.#connector.late,
+    stillMs: () => this.#connector.stillMs ?? 0,
   });
   readonly #allowance: Allowance;
-  readonly #series: ConnectSeries;
+  readonly #connector: Connector;
   readonly #watch: HealthWatch;
   readonly #abort = new AbortController();
-  /** Connections that are being opened, and since when: the oldest first. */
-  readonly #opening = new Set<{ readonly since: number }>();
   #closed = false;
 
   constructor(config: ProviderConfig, deps: ProviderDeps) {
     this.#config = config;
     this.#deps = deps;
+    const open = (): Promise<Session> => deps.openSession(this.#config, this.#abort.signal);
     this.#pool = new ProviderPool(() => this.#config.limits, deps.now);
     this.#allowance = new Allowance({
       limits: () => this.#config.limits,
@@ -78,17 +71,25 @@ export class Provider {
       onTrial: () => this.health.kind === 'trial',
       again: () => this.#pump(),
     });
-    this.#series = new ConnectSeries({
-      retry: deps.retry,
-      again: () => this.#pump(),
+    this.#connector = new Connector({
+      ...deps,
+      config: () => this.#config,
+      pool: this.#pool,
+      allowance: this.#allowance,
+      open,
+      usable: () => this.usable,
+      waiting: () => this.#line.size,
+      changed: () => this.#pump(),
       outOfPatience: () => this.#line.dismissImpatient(),
+      failed: (verdict, message) => this.#watch.failed(verdict, message),
+      gaveUp: reason => this.#line.dismiss({ kind: 'unavailable', reason }),
     });
     this.#watch = new HealthWatch({
       provider: config.name,
       now: deps.now,
       random: deps.random,
       emit: deps.emit,
-      login: () => probeLogin(() => this.#session(), deps.rules()),
+      login: () => probeLogin(open, deps.rules()),
       urgent: deps.urgent,
       changed: was => this.#healthChanged(was),
     });
@@ -107,7 +108,7 @@ export class Provider {
   }
 
   get connections(): number {
-    return this.#pool.established + this.#opening.size;
+    return this.#connector.connections;
   }
 
   get usable(): boolean {
@@ -116,7 +117,7 @@ export class Provider {
 
   /** Usable, and not known to keep mail waiting for a connection. */
   get inviting(): boolean {
-    return this.usable && !this.#late && this.#admits;
+    return this.usable && !this.#connector.late && this.#admits;
   }
 
   /** The most recipients in one transaction: its limit, or fewer where it was found to take fewer. */
@@ -195,7 +196,7 @@ export class Provider {
     this.#closed = true;
     this.#line.stopLooking();
     this.#watch.stop();
-    this.#series.end();
+    this.#connector.stop();
     this.#allowance.stop();
     this.#abort.abort();
     this.#line.dismiss({ kind: 'replaced' });
@@ -210,31 +211,7 @@ export class Provider {
 
   /** On trial it gets a few messages at a time. */
   get #admits(): boolean {
-    const { fresh, resend } = this.#pool.inUse;
-    return this.#allowance.admits(fresh + resend);
-  }
-
-  /** May it have one connection more? */
-  get #hasRoom(): boolean {
-    return this.connections < this.#allowance.connections;
-  }
-
-  /** Mail has waited here as long as it must: no connection yet, or nothing moves on any of those there are. */
-  get #late(): boolean {
-    const stillMs = this.#stillMs;
-    return this.#series.late || (stillMs !== undefined && stillMs >= this.#deps.retry().patienceMs);
-  }
-
-  /**
-   * For how long nothing has moved, neither on the connections at work nor on
-   * those being opened, ms. undefined = one is free, or nobody has tried yet to
-   * open one more: what hangs may be one mail's affair and not the provider's.
-   */
-  get #stillMs(): number | undefined {
-    if (this.#pool.idle > 0 && this.#admits) return undefined;
-    const [oldest] = this.#opening;
-    if (oldest === undefined) return this.#hasRoom ? undefined : this.#pool.quietMs;
-    return Math.min(this.#pool.quietMs, this.#deps.now() - oldest.since);
+    return this.#allowance.admits(this.#pool.busy);
   }
 
   /** Serves who waits, then opens what is still lacking. */
@@ -242,7 +219,7 @@ export class Provider {
     if (!this.usable) return;
     while (this.#line.size > 0 && this.#pool.idle > 0 && this.#admits && this.#allowance.takeShare())
       this.#serveOne();
-    while (this.#needsOneMore()) void this.#open();
+    this.#connector.fill();
     this.#line.keepLooking();
   }
 
@@ -259,70 +236,9 @@ export class Provider {
     waiter.answer({ kind: 'granted', session, release });
   }
 
-  #needsOneMore(): boolean {
-    const { established } = this.#pool;
-    if (this.#series.pausing || !this.usable) return false;
-    if (this.#opening.size >= (established === 0 ? 1 : PARALLEL_OPENS)) return false;
-    // What the rate holds back needs no connection yet: opened now, it would idle, end, and be opened again.
-    const wanted = this.#allowance.shares(this.#line.size) > this.#pool.idle + this.#opening.size;
-    if (!(wanted || (established === 0 && this.#series.running))) return false;
-    return this.#hasRoom;
-  }
-
-  async #open(): Promise<void> {
-    const opening = { since: this.#deps.now() };
-    this.#opening.add(opening);
-    if (this.#pool.established === 0) this.#series.begin();
-    const result = await tryToOpen(() => this.#session());
-    this.#opening.delete(opening);
-    if (this.#closed) {
-      if (result.session !== undefined) void result.session.quit();
-      return;
-    }
-    if (result.session === undefined) this.#openFailed(result.failure, opening.since);
-    else {
-      this.#series.end();
-      this.#pool.add(result.session, () => this.#pump());
-    }
-    this.#pump();
-  }
-
-  #session(): Promise<Session> {
-    return this.#deps.openSession(this.#config, this.#abort.signal);
-  }
-
-  #openFailed(failure: Failure, startedAt: number): void {
-    const verdict = judge(failure, { acceptedBefore: 0 }, this.#deps.rules());
-    const tryNumber = this.#series.try;
-    const { established } = this.#pool;
-    const retryInMs = this.#series.failed(verdict.again === 'retry');
-    tellOpenFailed(this.#deps.emit, {
-      config: this.#config,
-      failure,
-      verdict,
-      tryNumber,
-      tries: this.#deps.retry().attempts,
-      durationMs: this.#deps.now() - startedAt,
-      retryInMs,
-    });
-    if (established > 0) {
-      // The connections it has still work: it wants no more of them for now.
-      this.#allowance.refusedBeyond(established);
-      this.#series.end();
-      if (verdict.class === 'rate' || verdict.class === 'service') return;
-    }
-    // 4xx to AUTH and the like: a glitch that the next try may not meet, or else a throttle.
-    const mayPass = verdict.effect === 'cool-down' && retryInMs !== undefined;
-    if (!mayPass) this.#watch.failed(verdict, describe(failure));
-    if (this.usable && retryInMs === undefined && established === 0) {
-      this.#series.end();
-      this.#line.dismiss({ kind: 'unavailable', reason: describe(failure) });
-    }
-  }
-
   #healthChanged(was: Health): void {
     if (!this.usable) {
-      this.#series.end();
+      this.#connector.rest();
       this.#line.dismiss({ kind: 'unavailable', reason: this.unusableBecause });
       if (this.health.kind !== 'cooling') this.#pool.closeIdle();
     }
