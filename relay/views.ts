@@ -37,6 +37,7 @@ export function metricsReaders(relay: Relay): MetricsReaders {
     listenerConnections: () => relay.parts.listener.connections(),
     fingerprint: () => relay.config.fingerprint,
     forwarding: () => relay.config.forwarding,
+    certificateEndsAt: () => relay.config.listener.certificateEndsAt,
     configRefused: () => relay.configTrouble !== undefined,
     spoolFailure: () => spoolFailure(relay),
   };

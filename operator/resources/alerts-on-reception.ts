@@ -53,6 +53,14 @@ export function accepting({ where, select }: AlertSubject): Alert[] {
       description: `The volume of {{ $labels.pod }} (${where}) has {{ $value | humanize1024 }}B free, less than twice the reserve below which new mail is refused. Raise spec.spool.size, or find out why mail is not sent.`,
     },
     {
+      name: 'MailRelayListenerCertificate',
+      expression: `min by (namespace, service) (${select('listener_certificate_expiry_timestamp_seconds')}) - time() < 172800`,
+      hold: '15m',
+      severity: 'warning',
+      summary: `The certificate of mail relay ${where} ends within two days, or cannot be used.`,
+      description: `The certificate that ${where} shows to its clients (listener.tls) ends within two days or has ended, so that clients which verify it hand over no mail; or it is missing or broken, and STARTTLS is not offered at all. Renew the Secret; it is taken over live.`,
+    },
+    {
       name: 'MailRelayRefusingClients',
       expression: `sum by (namespace, service, reason) (rate(${select('rejected_total', 'reason=~"too-many-connections|disk-full|store-failed"')}[5m])) > 0.1`,
       hold: '10m',

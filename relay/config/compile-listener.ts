@@ -3,6 +3,7 @@
  * what would make an open relay or lock everybody out. A certificate or an
  * account that is missing outside the file is a warning, and less is offered.
  */
+import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import type { Credentials, ListenerConfig } from './config.ts';
 import {
@@ -26,6 +27,7 @@ export function compileListener(
   const { listener, rateLimits } = document;
   const requireAuth = listener.auth.required || document.security?.requireAuth === true;
   const tls = compileTls(document, sources, findings);
+  const { certificateFile } = document.listener.tls ?? {};
   checkAuth(document, requireAuth, findings);
   return {
     host: listenHost(document, sources, findings),
@@ -37,6 +39,7 @@ export function compileListener(
     maxConnectionsPerClient: listener.maxConnectionsPerClient,
     allowedNetworks: allowedNetworks(document, requireAuth, findings),
     ...(tls !== undefined && { tls }),
+    ...(certificateFile !== undefined && { certificateEndsAt: endOf(tls?.certificate) }),
     accounts: compileAccounts(document, sources, findings),
     requireAuth,
     allowClearTextAuth: listener.auth.allowClearText,
@@ -162,6 +165,11 @@ function compileAccount(
   if (login.kind === 'unavailable')
     findings.warnings.push(`${login.reason}: this account cannot authenticate`);
   return undefined;
+}
+
+/** Of the first one in a chain, which is the listener's own. */
+function endOf(certificate: string | undefined): number {
+  return certificate === undefined ? 0 : Date.parse(new X509Certificate(certificate).validTo);
 }
 
 /** Certificate and key that belong together, or undefined and a warning. */

@@ -108,6 +108,8 @@ export interface ListenerConfig {
   readonly allowedNetworks: readonly string[];
   /** Certificate for STARTTLS; absent = not offered. */
   readonly tls?: { readonly certificate: string; readonly key: string };
+  /** When the configured certificate ends, ms since 1970; 0 = it cannot be used; absent = none is configured. */
+  readonly certificateEndsAt?: number;
   /** Accounts that may authenticate; empty = AUTH is not offered. */
   readonly accounts: readonly Credentials[];
   /** Refuse MAIL from clients that have not authenticated, wherever they are. */

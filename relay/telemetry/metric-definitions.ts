@@ -72,6 +72,11 @@ const definitions = {
     name: 'mailrelay_listener_connections',
     help: 'Client connections open now.',
   },
+  certificateEnd: {
+    kind: 'gauge',
+    name: 'mailrelay_listener_certificate_expiry_timestamp_seconds',
+    help: 'When the certificate of the listener ends, in seconds since 1970; 0 when one is configured and cannot be used, so that STARTTLS is not offered. Absent when none is configured.',
+  },
   attempts: {
     kind: 'tally',
     name: 'mailrelay_provider_attempts_total',

@@ -209,10 +209,17 @@ function readProgram(readers: MetricsReaders, metrics: Metrics): void {
   metrics.diskReserve.set(disk.reserveBytes);
   metrics.spoolFailed.set(readers.spoolFailure() === undefined ? 0 : 1);
   metrics.listenerConnections.set(readers.listenerConnections());
+  readCertificate(readers, metrics);
   metrics.forwarding.set(readers.forwarding() ? 1 : 0);
   metrics.configRefused.set(readers.configRefused() ? 1 : 0);
   metrics.configInfo.reset();
   const fingerprint = readers.fingerprint();
   if (fingerprint !== undefined) metrics.configInfo.set({ fingerprint }, 1);
   metrics.buildInfo.set({ version: readers.version }, 1);
+}
+
+function readCertificate({ certificateEndsAt }: MetricsReaders, { certificateEnd }: Metrics): void {
+  const at = certificateEndsAt();
+  if (at === undefined) certificateEnd.remove();
+  else certificateEnd.set(at / 1000);
 }

@@ -32,6 +32,8 @@ export interface MetricsReaders {
   readonly forwarding: () => boolean;
   /** Whether the configuration that was read last was refused, and the one before stays. */
   readonly configRefused: () => boolean;
+  /** When the listener's certificate ends, ms since 1970; 0 when it cannot be used, undefined when none is configured. */
+  readonly certificateEndsAt: () => number | undefined;
   /** Why the store is no longer trusted, or undefined. */
   readonly spoolFailure: () => string | undefined;
   readonly version: string;

@@ -15,6 +15,7 @@ const { registry } = createMetrics({
   fingerprint: () => undefined,
   forwarding: () => true,
   configRefused: () => false,
+  certificateEndsAt: () => undefined,
   spoolFailure: () => undefined,
   version: '',
 });

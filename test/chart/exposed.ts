@@ -23,6 +23,7 @@ export function relayMetrics(states: Readonly<Record<string, ProviderState>>): M
     fingerprint: () => 'abcdef0123456789',
     forwarding: () => true,
     configRefused: () => false,
+    certificateEndsAt: () => undefined,
     spoolFailure: () => undefined,
     version: '0.1.0',
   });

@@ -146,4 +146,27 @@ export const receptionCases: readonly AlertCase[] = [
     series: { [of('rejected_total', { reason: 'syntax' })]: '0+60x30' },
     at: 25,
   },
+  {
+    alert: 'MailRelayListenerCertificate',
+    when: 'the certificate of the listener ends tomorrow',
+    series: { [of('listener_certificate_expiry_timestamp_seconds')]: '86400x30' },
+    at: 20,
+    fires: relay,
+  },
+  {
+    alert: 'MailRelayListenerCertificate',
+    when: 'it cannot be used in one of two pods',
+    series: {
+      [of('listener_certificate_expiry_timestamp_seconds')]: '9e6x30',
+      [of('listener_certificate_expiry_timestamp_seconds', second)]: '9e6x2 0x30',
+    },
+    at: 20,
+    fires: relay,
+  },
+  {
+    alert: 'MailRelayListenerCertificate',
+    when: 'it ends in a month, and came some minutes after the pod',
+    series: { [of('listener_certificate_expiry_timestamp_seconds')]: '0x5 2592000x30' },
+    at: 18,
+  },
 ];

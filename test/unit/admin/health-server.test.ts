@@ -65,6 +65,7 @@ before(async () => {
     fingerprint: () => 'f',
     forwarding: () => true,
     configRefused: () => false,
+    certificateEndsAt: () => undefined,
     spoolFailure: () => undefined,
     version: '1.2.3',
   });

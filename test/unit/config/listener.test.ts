@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { defaultNetworks, isNetwork, isTooWide } from '../../../relay/config/networks.ts';
 import { compiled, fromEnv, one, refused } from './memory-sources.ts';
-import { certificateFor } from './test-certificate.ts';
+import { certificateFor, endOf } from './test-certificate.ts';
 
 const clear = { allowClearText: true };
 const account = { username: 'app', password: 'sesame' };
@@ -197,6 +197,13 @@ describe('the certificate of the listener', () => {
     assert.deepEqual(compiled(one({}, { listener: { tls } }), { files }).listener.tls, pair);
   });
 
+  test('says when it ends, where there is one', () => {
+    const files = { 'cert.pem': pair.certificate, 'key.pem': pair.key };
+    const { certificateEndsAt = 0 } = compiled(one({}, { listener: { tls } }), { files }).listener;
+    assert.equal(new Date(certificateEndsAt).toUTCString(), endOf(pair.certificate));
+    assert.equal(compiled(one({})).listener.certificateEndsAt, undefined);
+  });
+
   test('needs both files', () => {
     assert.deepEqual(refused(one({}, { listener: { tls: { keyFile: 'k' } } })), [
       'listener.tls.certificateFile: must be given: text of 1 to 4096 characters without control characters',
@@ -228,6 +235,7 @@ describe('the certificate of the listener', () => {
     test(`is not used when it ${title}, with a warning`, () => {
       const config = compiled(one({}, { listener: { tls } }), { files });
       assert.equal(config.listener.tls, undefined);
+      assert.equal(config.listener.certificateEndsAt, 0);
       assert.deepEqual(config.warnings, [warning]);
     });
   }

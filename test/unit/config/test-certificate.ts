@@ -4,6 +4,13 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+/** When a certificate ends as openssl reads it, in the form of Date.toUTCString. */
+export function endOf(certificate: string): string {
+  const args = ['x509', '-noout', '-enddate'];
+  const said = execFileSync('openssl', args, { input: certificate, encoding: 'utf8' });
+  return new Date(said.trim().replace('notAfter=', '')).toUTCString();
+}
+
 export function certificateFor(name: string): { readonly certificate: string; readonly key: string } {
   const directory = mkdtempSync(join(tmpdir(), 'mailrelay-cert-'));
   try {

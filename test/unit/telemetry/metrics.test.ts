@@ -25,6 +25,7 @@ function setUp(change: Partial<MetricsReaders> = {}) {
     fingerprint: () => 'abcdef0123456789',
     forwarding: () => true,
     configRefused: () => false,
+    certificateEndsAt: () => now + 1000,
     spoolFailure: () => undefined,
     version: '1.2.3',
     now: () => now,
@@ -66,6 +67,7 @@ describe('metrics', () => {
       'accept_duration_seconds_bucket',
       'disk_free_bytes',
       'config_reloads_total',
+      'listener_certificate_expiry_timestamp_seconds',
       'config_refused',
       'config_info',
     ];
@@ -131,6 +133,7 @@ describe('metrics', () => {
     assert.equal(first.get('mailrelay_provider_connections{provider="backup"}'), 3);
     assert.equal(first.get('mailrelay_config_info{fingerprint="abcdef0123456789"}'), 1);
     assert.equal(first.get('mailrelay_config_refused'), 0);
+    assert.equal(first.get('mailrelay_listener_certificate_expiry_timestamp_seconds'), now / 1000 + 1);
     assert.equal(first.get('mailrelay_disk_free_bytes'), 1000);
     providers[0]!.state = 'standby';
     const second = parse(await metrics.render());
@@ -171,6 +174,18 @@ describe('metrics', () => {
     assert.match(text, /^mailrelay_config_refused 1$/m);
     assert.match(text, /^mailrelay_spool_failed 1$/m);
     assert.match(text, /^mailrelay_forwarding 0$/m);
+  });
+
+  test('says nothing of a certificate where none is configured, and 0 of one that cannot be used', async () => {
+    let endsAt: number | undefined = now;
+    const { metrics } = setUp({ certificateEndsAt: () => endsAt });
+    const told = async () =>
+      parse(await metrics.render()).get('mailrelay_listener_certificate_expiry_timestamp_seconds');
+    assert.equal(await told(), now / 1000);
+    endsAt = undefined;
+    assert.equal(await told(), undefined);
+    endsAt = 0;
+    assert.equal(await told(), 0);
   });
 
   test('costs at most 3 µs an event', () => {
