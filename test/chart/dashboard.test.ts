@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { dashboard, dashboardFile, panels } from './dashboard.ts';
+import { groupings } from './promql.ts';
 
 const kinds = new Set(['stat', 'table', 'timeseries', 'state-timeline']);
 
@@ -60,6 +61,15 @@ describe('the dashboard', () => {
           taken.set(`${x},${y}`, title);
         }
       }
+    }
+  });
+
+  test('lists what fires with the MailRelay, pod and provider that it is about', () => {
+    const { targets = [], transformations = [] } = panels.find(({ title }) => title === 'Alerts firing')!;
+    const shown = Object.keys(transformations[0]?.options['indexByName'] ?? {});
+    assert.deepEqual([...shown].sort(), [...groupings(targets[0]?.expr ?? '')].sort());
+    for (const label of ['namespace', 'mailrelay', 'state', 'service', 'pod', 'provider']) {
+      assert.ok(shown.includes(label), label);
     }
   });
 

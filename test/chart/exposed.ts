@@ -63,7 +63,7 @@ export function exposed(): ReadonlyMap<string, ReadonlySet<string>> {
   return new Map([
     ...all,
     series('up', []),
-    series('ALERTS', ['alertname', 'alertstate', 'severity', 'provider']),
+    series('ALERTS', ['alertname', 'alertstate', 'severity', 'provider', 'mailrelay', 'state']),
   ]);
 }
 
