@@ -135,7 +135,7 @@ export class Channel {
     if (!this.#closing && this.#failure === undefined) {
       this.#failure = why;
       this.#options.onReport({
-        counters: { messages: [], bytes: [], oldest: [] },
+        counters: { messages: [], bytes: [], oldest: [], spareBytes: 0 },
         events: [{ event: 'spool-failed', message: why }],
       });
     }

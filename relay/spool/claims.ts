@@ -78,7 +78,7 @@ export class Counts {
     this.#bytes = [...this.#savedBytes];
   }
 
-  with(oldest: readonly number[]): Counters {
-    return { messages: [...this.#messages], bytes: [...this.#bytes], oldest };
+  with(rest: Omit<Counters, 'messages' | 'bytes'>): Counters {
+    return { ...rest, messages: [...this.#messages], bytes: [...this.#bytes] };
   }
 }

@@ -39,7 +39,20 @@ export interface Volume {
   readonly totalBytes: number;
 }
 
-/** How full the volume is that the spool lies on. */
+/** Of the room that counts, seven eighths at most may lie inside the database. */
+const SPARE_PER_FREE = 7;
+
+/**
+ * The database never gets smaller: what is free inside it is room for new mail
+ * like any other, and all there may be once a backlog has been sent. The log
+ * and bodies as files need some on the volume itself. `spareBytes` is negative
+ * while the database has yet to grow by what is in the log.
+ */
+export function withSpare({ freeBytes, totalBytes }: Volume, spareBytes: number): Volume {
+  return { freeBytes: freeBytes + Math.min(spareBytes, SPARE_PER_FREE * freeBytes), totalBytes };
+}
+
+/** How full the volume is that the spool lies on. `freeBytes` has the room inside the database (withSpare). */
 export interface DiskState extends Volume {
   /** Below this new mail is refused. */
   readonly reserveBytes: number;

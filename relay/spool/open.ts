@@ -1,7 +1,7 @@
 /** Opens the spool: the store's thread, the watch over the volume, and what users see of both. */
 import { resolve } from 'node:path';
 import { Channel } from './channel.ts';
-import { Disk, type Volume, volumeOf } from './disk.ts';
+import { Disk, type Volume, volumeOf, withSpare } from './disk.ts';
 import { openInFlight } from './in-flight.ts';
 import { makeDurable } from './make-directory.ts';
 import type { MessageId } from './message.ts';
@@ -28,8 +28,9 @@ function workerUrl(): URL {
 export async function openSpool(options: SpoolOptions): Promise<OpenSpool> {
   checkSettings(options);
   const volume = await volumeBelow(options.directory);
+  let spareBytes = 0;
   const disk = new Disk({
-    look: () => volumeOf(options.directory),
+    look: async () => withSpare(await volumeOf(options.directory), spareBytes),
     maxMessageBytes: options.maxMessageBytes,
     reserveBytes: options.reserveBytes,
     emit: options.emit,
@@ -46,6 +47,7 @@ export async function openSpool(options: SpoolOptions): Promise<OpenSpool> {
     now: options.now,
     onReport: ({ counters, events }) => {
       reports.take?.(counters);
+      ({ spareBytes } = counters);
       for (const event of events) options.emit(event);
     },
   });
@@ -57,6 +59,7 @@ export async function openSpool(options: SpoolOptions): Promise<OpenSpool> {
   const quarantine = new Quarantine(options.directory);
   const spool = new SqliteSpool({ options, channel, disk, quarantine, notes, ready });
   reports.take = counters => spool.counted(counters);
+  ({ spareBytes } = ready.counters);
   for (const event of ready.events) options.emit(event);
   await Promise.all([disk.start(), quarantine.start()]);
   return spool;

@@ -186,6 +186,8 @@ export type Answer =
 
 /** Messages, bytes and age of the oldest by state code; oldest is 0 when there is none. */
 export interface Counters {
+  /** Room inside the database file: pages that hold nothing any more, less those that the log may add to it. */
+  readonly spareBytes: number;
   readonly messages: readonly number[];
   readonly bytes: readonly number[];
   readonly oldest: readonly number[];

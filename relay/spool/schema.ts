@@ -42,7 +42,7 @@ CREATE TABLE gone (id TEXT PRIMARY KEY, place INTEGER NOT NULL) WITHOUT ROWID;
 /** One step per version: MIGRATIONS[v] leads from v to v + 1. */
 export const MIGRATIONS: readonly string[] = [VERSION_1];
 
-const PAGE_BYTES = 8192;
+export const PAGE_BYTES = 8192;
 /** Longer logs were not faster: see the measurement in docs/spool.md. */
 const MOST_LOG_PAGES = 1024;
 const LEAST_LOG_PAGES = 64;

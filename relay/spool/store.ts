@@ -21,12 +21,15 @@ import {
   type StoreOptions,
 } from './protocol.ts';
 import { Rows } from './rows.ts';
-import { ballastBytes, logBytes, logPages } from './schema.ts';
+import { ballastBytes, logBytes, logPages, PAGE_BYTES } from './schema.ts';
 import { Settling } from './settling.ts';
 import { describe, troubleOf } from './trouble.ts';
 
 /** The age of the oldest message is looked up at most this often. */
 const OLDEST_EVERY_MS = 500;
+
+/** What is told with the counts, and not kept by them. */
+type Found = Omit<Counters, 'messages' | 'bytes'>;
 
 export interface StoreParts {
   readonly database: DatabaseSync;
@@ -48,15 +51,18 @@ export class Store {
   readonly #ballast: Ballast;
   readonly #logState: StatementSync;
   readonly #writeBack: StatementSync;
+  readonly #freePages: StatementSync;
   #waiting: Task[] = [];
   #answers: Answer[] = [];
   #events: RelayEvent[] = [];
   #now: number;
-  #oldest: readonly number[] = STATES.map(() => 0);
+  #found: Found = { oldest: STATES.map(() => 0), spareBytes: 0 };
   #oldestAt = 0;
   readonly #logPages: number;
   readonly #mostBytes: number;
   #nextCheckpoint: number;
+  /** Pages of the log that are not in the database yet. */
+  #logAhead = 0;
   #scheduled = false;
   #turning = false;
   #closed = false;
@@ -73,6 +79,7 @@ export class Store {
     this.#rows = new Rows(database);
     this.#logState = database.prepare('PRAGMA wal_checkpoint(NOOP)');
     this.#writeBack = database.prepare('PRAGMA wal_checkpoint(PASSIVE)');
+    this.#freePages = database.prepare('PRAGMA freelist_count');
     this.#ballast = new Ballast(options.directory, ballastBytes(options.volumeBytes));
     this.#mover = new Mover({
       directory: options.directory,
@@ -164,7 +171,7 @@ export class Store {
   }
 
   counters(): Counters {
-    return this.#parts.counts.with(this.#lookUpOldest());
+    return this.#parts.counts.with(this.#lookUp());
   }
 
   #submit(task: Task): void {
@@ -187,8 +194,7 @@ export class Store {
     if (answers.length === 0 && events.length === 0 && !closed) return;
     this.#answers = [];
     this.#events = [];
-    const oldest = closed ? this.#oldest : this.#lookUpOldest();
-    const counters = this.#parts.counts.with(oldest);
+    const counters = closed ? this.#parts.counts.with(this.#found) : this.counters();
     if (!closed) this.#lookAgainLater();
     this.#parts.report({
       type: 'answers',
@@ -213,17 +219,28 @@ export class Store {
     this.#lookTimer.unref();
   }
 
-  #lookUpOldest(): readonly number[] {
-    // Elapsed time, not the clock, which may step.
-    const at = performance.now();
-    if (this.#batch.failure() !== undefined || at - this.#oldestAt < OLDEST_EVERY_MS) return this.#oldest;
-    this.#oldestAt = at;
+  /** What is told with the counts: spare room as it is now, ages as of half a second ago at most. */
+  #lookUp(): Found {
+    if (this.#batch.failure() !== undefined) return this.#found;
     try {
-      this.#oldest = STATES.map((_, state) => this.#rows.oldest(state));
+      this.#found = { oldest: this.#lookUpOldest(), spareBytes: this.#spareBytes() };
     } catch (error) {
       this.#loseTrust(error);
     }
-    return this.#oldest;
+    return this.#found;
+  }
+
+  #lookUpOldest(): readonly number[] {
+    // Elapsed time, not the clock, which may step.
+    const at = performance.now();
+    if (at - this.#oldestAt < OLDEST_EVERY_MS) return this.#found.oldest;
+    this.#oldestAt = at;
+    return STATES.map((_, state) => this.#rows.oldest(state));
+  }
+
+  #spareBytes(): number {
+    const { freelist_count: pages } = this.#freePages.get() as { freelist_count: number };
+    return (pages - this.#logAhead) * PAGE_BYTES;
   }
 
   /** Writes the log back when it is long; errors other than a full disk end the trust. */
@@ -231,8 +248,10 @@ export class Store {
     if (this.#batch.failure() !== undefined) return;
     try {
       const { log, checkpointed } = this.#logState.get() as { log: number; checkpointed: number };
-      if (log - checkpointed < this.#nextCheckpoint) return;
+      this.#logAhead = log - checkpointed;
+      if (this.#logAhead < this.#nextCheckpoint) return;
       this.#writeBack.get();
+      this.#logAhead = 0;
       this.#nextCheckpoint = this.#logPages;
       this.#ballast.restore();
     } catch (error) {

@@ -189,7 +189,7 @@ const definitions = {
   diskFree: {
     kind: 'gauge',
     name: 'mailrelay_disk_free_bytes',
-    help: 'Bytes free on the volume of the queue.',
+    help: 'Bytes free for mail: on the volume of the queue, and inside the database (at most seven times as many).',
   },
   diskReserve: {
     kind: 'gauge',

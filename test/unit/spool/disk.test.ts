@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { Disk, reserveBytes, volumeOf } from '../../../relay/spool/disk.ts';
+import { Disk, reserveBytes, volumeOf, withSpare } from '../../../relay/spool/disk.ts';
 import type { RelayEvent } from '../../../relay/telemetry/events.ts';
 import { put, scene, text } from './fixture.ts';
 
@@ -121,6 +121,17 @@ describe('the watch over the disk', () => {
     });
     spool.begin().abort();
   });
+});
+
+test('room inside the database counts as free, as long as an eighth of all is on the volume itself', () => {
+  const free = (freeBytes: number, spareBytes: number): number =>
+    withSpare({ freeBytes, totalBytes: 10_000 }, spareBytes).freeBytes;
+  assert.equal(free(1000, 0), 1000);
+  assert.equal(free(1000, 500), 1500);
+  assert.equal(free(1000, 9000), 8000);
+  assert.equal(free(1000, -300), 700, 'the log is still to be written back');
+  assert.equal(free(0, 9000), 0);
+  assert.equal(withSpare({ freeBytes: 1, totalBytes: 10 }, 5).totalBytes, 10);
 });
 
 test('a volume has the size that df shows: what only root may use is not part of it', async () => {
