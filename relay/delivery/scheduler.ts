@@ -1,8 +1,8 @@
 /**
  * Decides which messages are on a round now: fresh mail as it arrives, the
- * backlog of it, resends when they are due, and everything that waits when a
- * provider comes back. Keeps a bounded window of messages in memory however
- * many are queued; never looks at a reply.
+ * backlog of it, and of what waits in emails/failed as much as resends.ts says.
+ * Keeps a bounded window of messages in memory however many are queued; never
+ * looks at a reply.
  */
 import { setMaxListeners } from 'node:events';
 import { type Claim, type ClaimQuery, type Spool, SpoolError } from '../spool/spool.ts';
@@ -11,7 +11,7 @@ import { abandonable } from './abandonable.ts';
 import { resendDelay } from './backoff.ts';
 import type { RoundSettings } from './journal.ts';
 import type { Provider } from './provider.ts';
-import { Ramp } from './ramp.ts';
+import { Resends } from './resends.ts';
 import { Round, type RoundDeps, type RoundEnd } from './round.ts';
 import type { Lane } from './waiting-line.ts';
 import { whenRoom } from './when-room.ts';
@@ -33,11 +33,6 @@ export interface SchedulerDeps {
 const FRESH_WINDOW = 1000;
 /** Bodies kept in memory for them; a message beyond it is read from the spool when its turn comes. */
 const BODY_BYTES = 32 * 1024 * 1024;
-/** Resends at once per usable connection. */
-const RESENDS_PER_CONNECTION = 4;
-const RESEND_WINDOW = 1000;
-/** Part of the window that must be free before more is claimed. */
-const RESENDS_PER_CLAIM = 1 / 4;
 /** Longest sleep between two looks at what is due, ms. */
 const LOOK_MS = 30_000;
 
@@ -46,16 +41,13 @@ export class Scheduler {
   readonly #running: Record<Lane, number> = { fresh: 0, resend: 0 };
   readonly #claiming: Record<Lane, boolean> = { fresh: false, resend: false };
   readonly #lookAgain: Record<Lane, boolean> = { fresh: false, resend: false };
-  readonly #ramp = new Ramp();
+  readonly #resends: Resends;
   #stopping: AbortController | undefined;
   #bodyBytes = 0;
   /** There may be active messages in the store that are not on a round. */
   #backlog = true;
   /** Arrivals left to the backlog so far: tells whether one came while it was being read. */
   #leftBehind = 0;
-  #drain: { readonly since: number; left: number } | undefined;
-  /** The clock was set back: messages are due later than any delay can make them. */
-  #putOff = false;
   #lookTimer: NodeJS.Timeout | undefined;
   #lookAt = Number.POSITIVE_INFINITY;
   #idle: PromiseWithResolvers<void> | undefined;
@@ -64,6 +56,11 @@ export class Scheduler {
 
   constructor(deps: SchedulerDeps) {
     this.#deps = deps;
+    this.#resends = new Resends({
+      ...deps,
+      again: () => this.#pump(),
+      dueAt: at => this.#lookAtMost(at),
+    });
     setMaxListeners(0, this.#abandoned.signal);
     deps.spool.onArrival({
       wanted: () => this.#hasRoom(),
@@ -118,11 +115,7 @@ export class Scheduler {
 
   /** Sends everything in emails/failed now, at the pace of the ramp, each message once. */
   drain(reason: string): void {
-    const { messages } = this.#deps.spool.counts().failed;
-    if (messages === 0 || this.#stopping === undefined) return;
-    this.#drain = { since: this.#deps.spool.mark(), left: messages };
-    this.#deps.emit({ event: 'drain-started', reason, messages });
-    this.#pump();
+    if (this.#stopping !== undefined) this.#resends.drain(reason);
   }
 
   /** Something may have become due or possible: looks again. */
@@ -157,7 +150,7 @@ export class Scheduler {
       this.#lookAgain[lane] = true;
       return;
     }
-    const query = lane === 'fresh' ? this.#freshQuery() : this.#resendQuery();
+    const query = lane === 'fresh' ? this.#freshQuery() : this.#resends.query(this.#running.resend);
     if (query.limit < 1) return;
     this.#claiming[lane] = true;
     try {
@@ -174,7 +167,7 @@ export class Scheduler {
     const leftBehind = this.#leftBehind;
     const claims = await this.#deps.spool.claim(query);
     for (const claim of claims) this.#start(claim, lane);
-    if (lane === 'resend') return this.#resendsClaimed(claims.length, query);
+    if (lane === 'resend') return this.#resends.claimed(claims.length, query);
     if (claims.length < query.limit && leftBehind === this.#leftBehind) this.#backlog = false;
     else if (claims.length > 0) this.#lookAgain.fresh = true;
   }
@@ -183,54 +176,6 @@ export class Scheduler {
   #freshQuery(): ClaimQuery {
     const limit = this.#bodyBytes < BODY_BYTES ? FRESH_WINDOW - this.#running.fresh : 0;
     return { state: 'active', dueBefore: Number.MAX_SAFE_INTEGER, limit };
-  }
-
-  #resendQuery(): ClaimQuery {
-    const now = this.#deps.now();
-    const size = this.#ramp.size(this.#resendCeiling());
-    const free = size - this.#running.resend;
-    const waiting = this.#deps.spool.counts().failed.messages > this.#running.resend;
-    // A few at a time: each claim reads past all that are under way.
-    const limit = waiting && free >= size * RESENDS_PER_CLAIM ? free : 0;
-    const query = { state: 'failed', dueBefore: now, limit } as const;
-    if (this.#drain !== undefined) return { ...query, triedBefore: this.#drain.since };
-    if (!this.#putOff) return query;
-    return { ...query, dueBefore: Number.MAX_SAFE_INTEGER, dueAfter: this.#latestDue(now) };
-  }
-
-  /** Nothing that failed by now can be due later. */
-  #latestDue(now: number): number {
-    const { maxDelayMs, jitter } = this.#deps.settings().resend;
-    return now + maxDelayMs * (1 + jitter) + LOOK_MS;
-  }
-
-  #resendCeiling(): number {
-    const connections = this.#deps
-      .providers()
-      .filter(({ usable }) => usable)
-      .reduce((sum, { config }) => sum + config.limits.maxConnections, 0);
-    return Math.min(RESEND_WINDOW, connections * RESENDS_PER_CONNECTION);
-  }
-
-  async #resendsClaimed(count: number, query: ClaimQuery): Promise<void> {
-    if (this.#drain !== undefined && query.triedBefore === this.#drain.since) {
-      this.#drain.left -= count;
-      // Each message once, whatever the clock does meanwhile.
-      if (count === 0 || this.#drain.left <= 0 || this.#resendCeiling() === 0) this.#drain = undefined;
-    }
-    if (count === query.limit || this.#drain !== undefined) return;
-    if (query.dueAfter !== undefined) this.#putOff = false;
-    await this.#armForNextDue();
-  }
-
-  async #armForNextDue(): Promise<void> {
-    const due = await this.#deps.spool.nextDue('failed');
-    if (due === undefined) return;
-    if (due <= this.#latestDue(this.#deps.now())) return this.#lookAtMost(due);
-    const { messages } = this.#deps.spool.counts().failed;
-    this.#deps.emit({ event: 'drain-started', reason: 'the clock was set back', messages });
-    this.#putOff = true;
-    this.#pump();
   }
 
   #lookAtMost(at: number): void {
@@ -283,8 +228,8 @@ export class Scheduler {
     if (end.kind !== 'settled') return;
     if (end.as === 'failed') this.#lookAtMost(this.#deps.now() + this.#resendDelay(message.rounds + 1));
     if (lane === 'fresh') return;
-    if (end.as === 'failed') this.#ramp.failed();
-    else this.#ramp.succeeded(this.#resendCeiling());
+    if (end.as === 'failed') this.#resends.failed();
+    else this.#resends.succeeded();
   }
 
   #resendDelay(rounds: number): number {
