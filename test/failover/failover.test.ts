@@ -119,12 +119,12 @@ describe('a silent primary', { concurrency: true }, () => {
     withRelay(
       {
         providers: [{ script: { dot: [stall] }, entry: { timeouts: { finalDotSeconds: 60 } } }, {}],
-        config: { retry: { patienceSeconds: 2 } },
+        config: { retry: { patienceSeconds: 4 } },
       },
       async relay => {
         const held = await relay.send();
         await until(() => hasSeen(relay.provider(0), 'DATA'), 'a mail at the first');
-        await elapse(2100);
+        await elapse(4100);
         const ids = await relay.sendMany(5);
         for (const id of ids) await relay.until('recipient-delivered', 1, id);
         assert.equal(relay.provider(0).messages.length, 5);
@@ -172,12 +172,12 @@ describe('a silent primary', { concurrency: true }, () => {
   test('is none that had nothing to say for a while: mail that is due all at once goes to it', () => {
     const script = { rcpt: '450 4.2.2 mailbox full' };
     const first = { script, entry: { limits: { maxConnections: 1 } } };
-    const setup = { providers: [first, { script }], config: { retry: { patienceSeconds: 2 } } };
+    const setup = { providers: [first, { script }], config: { retry: { patienceSeconds: 4 } } };
     return withRelay(setup, async relay => {
       const ids = await relay.sendMany(10);
       for (const id of ids) await relay.roundEnd(id);
       for (const provider of relay.providers) provider.follow({});
-      await elapse(2100);
+      await elapse(4100);
       relay.pass(90_000);
       await relay.until('recipient-delivered', ids.length);
       assert.equal(relay.provider(0).messages.length, ids.length);
