@@ -67,6 +67,8 @@ export function exposed(): ReadonlyMap<string, ReadonlySet<string>> {
   ]);
 }
 
+/** A label that the target has as well is called `exported_…` by Prometheus. */
 function series(name: string, labels: readonly string[]): [string, ReadonlySet<string>] {
-  return [name, new Set([...labels, ...targetLabels])];
+  const told = labels.map(label => (targetLabels.includes(label) ? `exported_${label}` : label));
+  return [name, new Set([...told, ...targetLabels])];
 }

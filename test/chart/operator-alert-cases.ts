@@ -5,6 +5,9 @@ import { type AlertCase, labelled, operator, standby, stranger, told } from './a
 const mailRelay = { namespace: 'apps', mailrelay: 'mail' };
 const leader = 'leader_election_master_status';
 
+const outOfView = (kind: string, by: Readonly<Record<string, string>> = operator): string =>
+  labelled('mailrelay_operator_scope_out_of_view', { ...by, exported_namespace: 'apps', kind });
+
 export const operatorCases: readonly AlertCase[] = [
   {
     alert: 'MailRelayOperatorDown',
@@ -193,6 +196,23 @@ export const operatorCases: readonly AlertCase[] = [
       })]: '7x30',
     },
     at: 25,
+  },
+  {
+    alert: 'MailRelayOperatorScopeOutOfView',
+    when: 'it has not been allowed to read two kinds in a namespace for twenty minutes, as both of its pods say',
+    series: {
+      [outOfView('Secret')]: '1x30',
+      [outOfView('Pod')]: '1x30',
+      [outOfView('Pod', standby)]: '1x30',
+    },
+    at: 20,
+    fires: { namespace: operator.namespace, service: operator.service, exported_namespace: 'apps' },
+  },
+  {
+    alert: 'MailRelayOperatorScopeOutOfView',
+    when: 'a namespace was made some minutes after the release',
+    series: { [outOfView('Secret')]: '1x8 stale', [labelled('up', operator)]: '1x30' },
+    at: 20,
   },
   {
     alert: 'MailRelayOperatorWatchFaults',
