@@ -38,7 +38,7 @@ export interface InformerOptions<T extends KubeObject> {
   /** The same after a refusal, which nobody may mend for long; default 200 ms and 30 s. */
   refusedBackoffMs?: readonly [number, number];
   onFault?: (fault: InformerFault) => void;
-  /** A scope comes into view or goes out of it, or has begun to fail before it ever was in view. */
+  /** A scope comes into view or goes out of it. */
   onScope?: (change: ScopeChange) => void;
   onWatchStart?: (namespace?: string) => void;
   clock?: Clock;

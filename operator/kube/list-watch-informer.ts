@@ -172,10 +172,7 @@ export class ListWatchInformer<T extends KubeObject> implements Informer<T> {
         scope.watching(open);
       },
       refused: (why, error) => scope.refused(why, error),
-      fault: fault => {
-        this.#fault({ namespace, ...fault });
-        scope.failed();
-      },
+      fault: fault => this.#fault({ namespace, ...fault }),
     };
   }
 

@@ -8,10 +8,10 @@ import type { Clock } from './clock.ts';
 export type Refusal = 'forbidden' | 'not-served';
 
 /**
- * `unread`: nothing has come of it yet. `failing`: nothing but faults so far. `in-view`: all of it has been read and is
- * kept up to date, or was until the connection broke. A refusal: what was read before it may have changed since.
+ * `unread`: nothing has come of it yet, but perhaps faults. `in-view`: all of it has been read and is kept up to date, or
+ * was until the connection broke. A refusal: what was read before it may have changed since.
  */
-export type ScopeState = 'unread' | 'failing' | 'in-view' | Refusal;
+export type ScopeState = 'unread' | 'in-view' | Refusal;
 
 export interface WatchedScope {
   /** Undefined: all namespaces. */
@@ -63,10 +63,6 @@ export class Scope implements WatchedScope {
 
   watching(open: boolean): void {
     this.#downSince = open ? undefined : (this.#downSince ?? this.#clock.now());
-  }
-
-  failed(): void {
-    if (this.#state === 'unread') this.#become({ state: 'failing' });
   }
 
   refused(why: Refusal, error: Error): void {

@@ -2,6 +2,7 @@
 
 import { type MailRelayObject, mailRelays } from '../api/mail-relay.ts';
 import { fieldManager, labels } from '../api/names.ts';
+import { sleep, systemClock } from '../kube/clock.ts';
 import { createInformer, type Informer, type InformerFault, type InformerOptions } from '../kube/informer.ts';
 import type { KubeMetrics } from '../kube/metrics.ts';
 import { type KubeObject, keyOf } from '../kube/object.ts';
@@ -50,6 +51,9 @@ export const monitoringResources: readonly Resource[] = [serviceMonitors, promet
  * most clusters the answer is the same for ever.
  */
 const OPTIONAL_BACKOFF_MS = [200, 5 * 60_000] as const;
+
+/** A CRD that was just made is answered for with 429, asking for a second. Without them work begins, and is done again. */
+const OPTIONAL_PATIENCE_MS = 10_000;
 
 /** First and longest pause of a watch that broke: back at work within 5 s of the API server's return. */
 const BACKOFF_MS = [200, 1000] as const;
@@ -131,10 +135,13 @@ export class Caches {
     return this.#children.get(kind) as Informer<T> | undefined;
   }
 
-  /** Resolves when work can begin: see FieldOfView.opened. */
+  /** Resolves when work can begin: see FieldOfView.opened. Kinds that a cluster need not have get a moment beside. */
   async start(): Promise<void> {
     for (const informer of this.all) informer.start();
     await this.view.opened;
+    const all = new AbortController();
+    void this.view.whole.then(() => all.abort());
+    await sleep(systemClock, OPTIONAL_PATIENCE_MS, all.signal);
   }
 
   async stop(): Promise<void> {

@@ -25,6 +25,7 @@ export class FieldOfView {
   readonly #kinds: readonly WatchedKind[];
   readonly #listeners = new Set<(namespace: string | undefined) => void>();
   readonly #open = Promise.withResolvers<void>();
+  readonly #whole = Promise.withResolvers<void>();
 
   constructor(kinds: readonly WatchedKind[]) {
     this.#kinds = kinds;
@@ -32,16 +33,21 @@ export class FieldOfView {
 
   /**
    * Resolves when work can begin: every namespace that may be read has been, those that are slow included, and there is
-   * one. Nobody waits for what is refused, nor for a kind that a cluster need not have and that cannot be read now.
+   * one. Nobody waits for what is refused, nor for a kind that a cluster need not have.
    */
   get opened(): Promise<void> {
     return this.#open.promise;
   }
 
+  /** Resolves when everything has been read or refused, also what a cluster need not have. */
+  get whole(): Promise<void> {
+    return this.#whole.promise;
+  }
+
   /** Why work cannot begin, for people; undefined when it can. */
   get closed(): string | undefined {
     if (this.#isOpen()) return undefined;
-    const awaited = this.#each().filter(({ optional, state }) => isAwaited(optional, state));
+    const awaited = this.#each().filter(({ optional, state }) => !optional && state === 'unread');
     if (awaited.length > 0) return `the caches are not synced yet: ${inWords(awaited)}`;
     return `there is no namespace that may be read: ${inWords(this.outOfView())}`;
   }
@@ -75,6 +81,7 @@ export class FieldOfView {
   /** To be told by the informers. */
   changed(namespace: string | undefined): void {
     if (this.#isOpen()) this.#open.resolve();
+    if (!this.#isAwaiting(this.#kinds)) this.#whole.resolve();
     for (const listener of this.#listeners) listener(namespace);
   }
 
@@ -85,17 +92,15 @@ export class FieldOfView {
   }
 
   #isOpen(): boolean {
-    const isAwaiting = this.#kinds.some(({ optional, scopes }) =>
-      scopes.some(({ state }) => isAwaited(optional, state)),
-    );
     // All kinds are watched in the same namespaces.
     const namespaces = this.#kinds[0]?.scopes ?? [];
+    const isAwaiting = this.#isAwaiting(this.#kinds.filter(({ optional }) => !optional));
     return !isAwaiting && namespaces.some(({ namespace }) => this.includes(namespace));
   }
-}
 
-function isAwaited(optional: boolean, state: ScopeState): boolean {
-  return state === 'unread' || (state === 'failing' && !optional);
+  #isAwaiting(kinds: readonly WatchedKind[]): boolean {
+    return kinds.some(({ scopes }) => scopes.some(({ state }) => state === 'unread'));
+  }
 }
 
 /** Nobody misses a kind that a cluster need not have. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { mailRelays } from '../../operator/api/mail-relay.ts';
+import type { KubeObject } from '../../operator/kube/object.ts';
 import type { Operator } from '../../operator/operator.ts';
 import { configMaps, deployments, prometheusRules, serviceMonitors } from '../../operator/resources/kinds.ts';
 import { waitUntil } from '../kube/wait-until.ts';
@@ -185,6 +186,34 @@ describe('an operator that does not see everything', () => {
     for (const definition of monitoringDefinitions) await rig.define(definition);
     await rig.waitFor(serviceMonitors, ref);
     await rig.waitFor(prometheusRules, ref);
-    await rig.client.delete(mailRelays, ref);
+  });
+
+  test('starts and works while a kind that it can do without cannot be read', async () => {
+    const namespace = await rig.namespace('converted');
+    const { metadata, spec } = monitoringDefinitions[0] as (typeof monitoringDefinitions)[0] & {
+      spec: { versions: object[] };
+    };
+    await rig.server.kubectl(['delete', 'crd', metadata.name, '--ignore-not-found']);
+    // What is stored as v2 is read as v1 by a webhook that is not there.
+    const [v1] = spec.versions;
+    const versions = [
+      { ...v1, storage: false },
+      { ...v1, name: 'v2' },
+    ];
+    const caBundle = (await readFile(rig.server.authority)).toString('base64');
+    const webhook = {
+      conversionReviewVersions: ['v1'],
+      clientConfig: { url: 'https://127.0.0.1:1/', caBundle },
+    };
+    const broken = { ...spec, versions, conversion: { strategy: 'Webhook', webhook } };
+    await rig.define({ ...monitoringDefinitions[0], metadata, spec: broken } as KubeObject);
+    const stored = { ...serviceMonitors, apiVersion: 'monitoring.coreos.com/v2' };
+    const labels = { 'app.kubernetes.io/managed-by': 'mailrelay-operator' };
+    await rig.client.create(stored, { metadata: { name: 'any', namespace, labels }, spec: {} } as never);
+    await assert.rejects(rig.client.list(serviceMonitors), /conversion webhook/);
+    operator = await rig.operator();
+    await rig.createRelay(namespace, openProvider);
+    await isDone(namespace);
+    assert.deepEqual(await outOfView(), []);
   });
 });

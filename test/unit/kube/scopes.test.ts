@@ -21,17 +21,6 @@ describe('a watched scope', () => {
     scope = new Scope('apps', clock, change => changes.push(change));
   });
 
-  test('fails until it has been read once; faults after that do not take it out of view', () => {
-    scope.failed();
-    scope.failed();
-    scope.listed();
-    scope.failed();
-    assert.deepEqual(
-      changes.map(({ state }) => state),
-      ['failing', 'in-view'],
-    );
-  });
-
   test('tells a refusal once, with what the server said', () => {
     scope.refused('forbidden', forbidden);
     scope.refused('forbidden', forbidden);
