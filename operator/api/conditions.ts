@@ -32,7 +32,8 @@ export const conditionReasons = {
     NoUsableProvider: 'No provider can be used: mail is accepted and waits.',
     InvalidConfiguration: 'See ConfigurationValid.',
     ForwardingOff: 'spec.forwardSMTP is false: mail is accepted and held. Ready is True.',
-    Draining: 'The MailRelay is being deleted and its pods send what they have.',
+    Draining:
+      'The MailRelay is being deleted: its pods send what they have, and it is there until the last of them is gone. The message says what is waited for.',
     Stalled: 'A child that mail needs is not as it must be; see Stalled.',
   },
   ConfigurationValid: {
@@ -83,7 +84,7 @@ export const conditionReasons = {
     Progressing: 'Children are being written or pods are starting.',
     LoadingConfiguration: 'Pods have not all loaded the new configuration.',
     ScalingDown: 'A replica is sending what it has before it goes.',
-    Draining: 'All replicas are sending what they have before the MailRelay goes.',
+    Draining: 'All replicas are sending what they have, or end, before the MailRelay goes.',
     Retrying: 'A step failed and is tried again; the message has its words.',
   },
   Stalled: {

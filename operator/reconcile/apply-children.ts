@@ -126,7 +126,7 @@ async function applyOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Pro
   const cached = cache.get(ref);
   try {
     if (manifest === undefined) return await removeOurs(relay, child, cached, deps);
-    const target = cached && (await targetOf(relay, child, cached, deps));
+    const target = cached && (await targetOf(relay, resource, cached, deps.client));
     if (cached !== undefined && target === undefined) return nameTaken(relay, child, cached);
     await cache.whileWriting(ref, async () => {
       const { object, outcome } = await deps.applier.apply(resource, manifest, target?.live, target);
@@ -140,17 +140,20 @@ async function applyOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Pro
 }
 
 /** What is written over, and whether only over that version of it. */
-interface Target {
+export interface Target {
   readonly live: KubeObject;
   readonly exactly: boolean;
 }
 
-/** The object as the cache has it when it is ours, and as it is now when it is to become so; undefined: neither. */
-async function targetOf(
+/**
+ * The object as the cache has it when it is ours, and as it is now when it is to become so; undefined: neither. Throws
+ * TryAgainError while it is a predecessor's, or changes.
+ */
+export async function targetOf(
   relay: MailRelay,
-  { resource }: Child,
+  resource: Resource,
   cached: KubeObject,
-  { client }: ChildrenDeps,
+  client: KubeClient,
 ): Promise<Target | undefined> {
   const is = whose(relay, cached);
   if (is === 'ours') return { live: cached, exactly: false };
@@ -166,7 +169,9 @@ async function removeOurs(
   deps: ChildrenDeps,
 ): Promise<undefined> {
   if (cached === undefined || cached.metadata.deletionTimestamp !== undefined) return;
-  const target = isOursToTake(relay, cached) ? await targetOf(relay, child, cached, deps) : undefined;
+  const target = isOursToTake(relay, cached)
+    ? await targetOf(relay, child.resource, cached, deps.client)
+    : undefined;
   if (target !== undefined) await deps.applier.remove(child.resource, target.live, target);
 }
 

@@ -1,8 +1,8 @@
 /**
  * A MailRelay that is being deleted: everything on board is sent first, as far
- * as time allows, whatever its spec says now; then the volumes that are known
- * to be empty may go with it. A volume that holds mail, or may hold some, is
- * kept, always, and says so.
+ * as time allows, whatever its spec says now; then its pods go, and when the
+ * last of them is gone, the volumes that are known to be empty may go with it.
+ * A volume that holds mail, or may hold some, is kept, always, and says so.
  */
 import { type MailRelay, mailRelays } from '../api/mail-relay.ts';
 import { drainFinalizer, fieldManager } from '../api/names.ts';
@@ -12,14 +12,30 @@ import type { BuildContext } from '../resources/context.ts';
 import { foregroundDeletion, orphanDependents } from './adoption.ts';
 import type { ReconcilerDeps } from './deps.ts';
 import { drainInPlace } from './drain-in-place.ts';
-import { type ClaimsView, releaseClaims, remainingVolumes } from './held-volumes.ts';
+import {
+  type ClaimsView,
+  confirmMarks,
+  releaseClaims,
+  remainingVolumes,
+  writeMarks,
+} from './held-volumes.ts';
+import { lookAtRest, type Rest, scaleToNothing } from './last-pods.ts';
 import type { Planner } from './planner.ts';
 import { farewell } from './reporter.ts';
-import { bringAbout, claimsView, type Draft, intend, lookAfterPods, watchPods } from './steps.ts';
+import type { ScalePlan } from './scale.ts';
+import {
+  bringAbout,
+  claimsView,
+  type Draft,
+  intend,
+  lookAfterPods,
+  lookAtWorkload,
+  watchLastPods,
+  watchPods,
+} from './steps.ts';
 import { takeUpClaims } from './take-up-claims.ts';
-import { workloadNow, workloadVersion } from './workload.ts';
 
-/** One step of it. Resolves with true when the MailRelay has been let go, false while its pods drain. */
+/** One step of it. Resolves with true when the MailRelay has been let go, false while pods drain or are still there. */
 export async function finalize(
   key: string,
   relay: MailRelay,
@@ -29,7 +45,8 @@ export async function finalize(
   if (!relay.finalizers.includes(drainFinalizer)) return true;
   if (!relay.finalizers.includes(orphanDependents)) {
     seen.taken = await takeUpClaims(relay, 0, deps);
-    const plan = isLoss(relay, seen) ? planner.loss(key, relay) : planner.plan(key, relay, 0);
+    const loss = isLoss(relay, seen);
+    const plan = loss ? planner.loss(key, relay) : planner.plan(key, relay, 0);
     const context = planner.context(relay, plan);
     const view = claimsView(relay, plan, deps);
     intend(relay, seen, { plan, context, view });
@@ -37,8 +54,12 @@ export async function finalize(
       await drain(key, relay, seen, { context, view, deps });
       return false;
     }
-    const workload = workloadVersion(await workloadNow(relay, deps.client));
-    await release({ ...view, workload }, seen, deps);
+    const { workload, awaited } = await dismiss(key, relay, seen, { plan, loss, deps });
+    if (awaited !== undefined) {
+      seen.awaitedEnd = awaited;
+      return false;
+    }
+    await release({ ...claimsView(relay, plan, deps), workload, released: true }, seen, deps);
   }
   await letGo(relay, deps);
   return true;
@@ -67,6 +88,25 @@ async function drain(
  */
 function isLoss(relay: MailRelay, { workload }: Draft): boolean {
   return relay.finalizers.includes(foregroundDeletion) || workload === undefined;
+}
+
+/** What the pods leave is written down, and then they are to go; those of a loss go by themselves. */
+async function dismiss(
+  key: string,
+  relay: MailRelay,
+  seen: Draft,
+  { plan, loss, deps }: { plan: ScalePlan; loss: boolean; deps: ReconcilerDeps },
+): Promise<Rest> {
+  // No other configuration is written any more.
+  const { fingerprint } = relay.status.config ?? {};
+  if (fingerprint !== undefined) seen.fingerprint = fingerprint;
+  const view = (): ClaimsView => ({ ...claimsView(relay, plan, deps), released: loss });
+  await writeMarks(view(), deps);
+  if (!loss) await scaleToNothing(relay, deps);
+  await confirmMarks(view(), deps);
+  lookAtWorkload(relay, seen, deps);
+  watchLastPods(key, relay, seen, deps);
+  return lookAtRest(relay, deps);
 }
 
 async function release(view: ClaimsView, seen: Draft, deps: ReconcilerDeps): Promise<void> {

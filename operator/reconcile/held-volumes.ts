@@ -38,6 +38,8 @@ export interface ClaimsView {
   readonly plan: ScalePlan;
   /** Of this spool mode; undefined = there is none that is this MailRelay's. */
   readonly workload: WorkloadVersion | undefined;
+  /** That workload goes for good, with its MailRelay. */
+  readonly released: boolean;
   readonly wallTimeMs: number;
 }
 
@@ -132,19 +134,14 @@ export async function releaseClaims(view: ClaimsView, deps: VolumesDeps): Promis
     const goes = held === undefined && relay.spec.spool.retention === 'Delete';
     const others = (claim.metadata.ownerReferences ?? []).filter(({ uid }) => uid !== relay.uid);
     const ownerReferences = goes ? [...others, ownerReference(relay)] : others;
-    const mark = markFor(claim, held ?? emptyBoard, view, true);
+    const mark = markFor(claim, held ?? emptyBoard, view);
     await patchClaim(claim, { annotations: mark, ownerReferences }, deps);
   }
 }
 
-function markFor(
-  claim: PersistentVolumeClaim,
-  board: OnBoard,
-  view: ClaimsView,
-  released = false,
-): MarkTexts {
+function markFor(claim: PersistentVolumeClaim, board: OnBoard, view: ClaimsView): MarkTexts {
   const since = markOn(claim, view)?.since ?? formatTime(view.wallTimeMs);
-  return markTexts({ board, since }, view.workload, released);
+  return markTexts({ board, since }, view.workload, view.released);
 }
 
 interface ClaimChange {

@@ -57,6 +57,8 @@ export interface Observation {
   readonly workload?: WorkloadState;
   readonly reports: readonly PodReport[];
   readonly scale?: ScalePlan;
+  /** Being deleted, and everything is sent that is to be: what must still come to pass, in words. */
+  readonly awaitedEnd?: string;
   readonly volumes: VolumeState;
   readonly deleting: boolean;
 }

@@ -9,7 +9,7 @@ import { isNotFound } from '../kube/api-error.ts';
 import { NotLeaderError } from '../kube/apply.ts';
 import { keyOf } from '../kube/object.ts';
 import type { KubeClient } from '../kube/resource.ts';
-import { childNames } from '../resources/names.ts';
+import { childNames, selectorText } from '../resources/names.ts';
 import { type Caches, type Pod, pods } from './caches.ts';
 import type { Credentials } from './credentials.ts';
 import type { PodAddress } from './pod-reports.ts';
@@ -24,11 +24,20 @@ export function endingPods(relay: MailRelay, caches: Caches): Pod[] {
   return runningPods(relay, caches).filter(({ metadata }) => metadata.deletionTimestamp !== undefined);
 }
 
-/** Labels alone make no pod ours: anybody may have written them. */
+/** Both as the API server has them: for a last word that a cache which is behind must not have. */
+export async function podsNow(relay: MailRelay, client: Pick<KubeClient, 'list'>): Promise<Pod[]> {
+  const { namespace } = relay;
+  const { items } = await client.list(pods, { namespace, labelSelector: selectorText(relay) });
+  return items.filter(pod => isRunning(relay, pod));
+}
+
 function runningPods(relay: MailRelay, caches: Caches): Pod[] {
-  return caches.pods
-    .byIndex('relay', keyOf(relay))
-    .filter(pod => isAlive(pod.status?.phase) && isOfWorkload(relay, pod));
+  return caches.pods.byIndex('relay', keyOf(relay)).filter(pod => isRunning(relay, pod));
+}
+
+/** Labels alone make no pod ours: anybody may have written them. */
+function isRunning(relay: MailRelay, pod: Pod): boolean {
+  return isAlive(pod.status?.phase) && isOfWorkload(relay, pod);
 }
 
 /** A StatefulSet controls its pods itself, a Deployment by ReplicaSets that are named after it and the template. */

@@ -111,8 +111,9 @@ function suspendedReady(pending: readonly string[]): Readiness {
   return { status: 'Unknown', reason: 'Suspended', message: `suspend is true; ${what}` };
 }
 
-function drainSentence({ scale, retrying }: Observation): string {
+function drainSentence({ scale, retrying, awaitedEnd }: Observation): string {
   if (retrying.length > 0) return `${retrying.join('; ')}; it is tried again`;
+  if (awaitedEnd !== undefined) return awaitedEnd;
   const pods = scale?.draining.join(', ') || 'the next pod of the volume';
   if (scale?.awaited.length === 0) return `${pods} must end: nothing more is waited for`;
   const unsent = scale?.unsent === undefined ? 'an unknown number of' : `${scale.unsent}`;

@@ -10,12 +10,13 @@ import { configJson } from '../resources/config-json.ts';
 import type { BuildContext } from '../resources/context.ts';
 import { childNames } from '../resources/names.ts';
 import { applyChildren } from './apply-children.ts';
+import type { Pod } from './caches.ts';
 import { readCredentials } from './credentials.ts';
 import type { ReconcilerDeps } from './deps.ts';
 import { refusedEvent } from './events.ts';
 import { type ClaimsView, confirmMarks, heldVolumes, writeMarks } from './held-volumes.ts';
 import type { Observation, Obstacle } from './observation.ts';
-import { addressesOf, livePods, newRevision, nudge } from './pods.ts';
+import { addressesOf, endingPods, livePods, newRevision, nudge } from './pods.ts';
 import type { ScalePlan } from './scale.ts';
 import { TryAgainError } from './try-again.ts';
 import { claimsOf, growReplicaClaims, isClaimOf, isLarger, namedClaims, volumeState } from './volumes.ts';
@@ -51,7 +52,8 @@ export function intend(
 
 export function claimsView(relay: MailRelay, plan: ScalePlan, { caches, clock }: ReconcilerDeps): ClaimsView {
   const workload = workloadVersion(liveWorkload(relay, caches));
-  return { relay, plan, workload, claims: namedClaims(relay, caches), wallTimeMs: clock.wallTime() };
+  const claims = namedClaims(relay, caches);
+  return { relay, plan, workload, claims, released: false, wallTimeMs: clock.wallTime() };
 }
 
 export async function lookAtSecrets(relay: MailRelay, seen: Draft, deps: ReconcilerDeps): Promise<void> {
@@ -143,8 +145,17 @@ export async function lookAfterPods(
 
 /** Asks the pods and changes nothing about them. */
 export function watchPods(key: string, relay: MailRelay, seen: Draft, deps: ReconcilerDeps): void {
-  deps.reports.follow(key, addressesOf(livePods(relay, deps.caches)));
-  seen.reports = deps.reports.of(key);
+  ask(key, livePods(relay, deps.caches), seen, deps);
+}
+
+/** Also those on their way out: what they leave is news until they are gone. */
+export function watchLastPods(key: string, relay: MailRelay, seen: Draft, deps: ReconcilerDeps): void {
+  ask(key, [...livePods(relay, deps.caches), ...endingPods(relay, deps.caches)], seen, deps);
+}
+
+function ask(key: string, who: readonly Pod[], seen: Draft, { reports }: ReconcilerDeps): void {
+  reports.follow(key, addressesOf(who));
+  seen.reports = reports.of(key);
 }
 
 export async function lookAfterVolumes(
@@ -166,7 +177,7 @@ export async function lookAfterVolumes(
   seen.volumes = served ? state : { ...state, pending: [] };
 }
 
-function lookAtWorkload(relay: MailRelay, seen: Draft, { caches }: ReconcilerDeps): void {
+export function lookAtWorkload(relay: MailRelay, seen: Draft, { caches }: ReconcilerDeps): void {
   const live = liveWorkload(relay, caches);
   if (live !== undefined) seen.workload = workloadState(live);
 }

@@ -31,20 +31,19 @@ function ourOwn<T extends KubeObject>(relay: MailRelay, live: T | undefined): T 
   return live !== undefined && isOursToTake(relay, live) ? live : undefined;
 }
 
-/** Of {@link liveWorkload}, or of {@link workloadNow}. */
+/** Of one that is ours. */
 export function workloadVersion(live: Deployment | StatefulSet | undefined): WorkloadVersion | undefined {
   if (live === undefined) return undefined;
   const { uid = '', generation = 0 } = live.metadata;
   return { uid, generation, replicas: live.spec?.replicas ?? 0 };
 }
 
-/** The same as the API server has it: for a last word that a cache which is behind must not have. */
-export async function workloadNow(
+/** Whoever it belongs to, as the API server has it: for a last word that a cache which is behind must not have. */
+export function workloadNow(
   relay: MailRelay,
   client: Pick<KubeClient, 'find'>,
 ): Promise<Deployment | StatefulSet | undefined> {
-  const live = await client.find(workloadResource(relay), workloadRef(relay));
-  return ourOwn(relay, live);
+  return client.find(workloadResource(relay), workloadRef(relay));
 }
 
 /** The kind of it. */

@@ -18,7 +18,7 @@ import {
   services,
   statefulSets,
 } from '../../operator/resources/kinds.ts';
-import { waitUntil } from '../kube/wait-until.ts';
+import { gone } from './gone.ts';
 import { openProvider, Rig, relayStatus } from './rig.ts';
 
 const empty = relayStatus('', { draining: true });
@@ -54,11 +54,7 @@ describe('the volume of a replica that is gone', () => {
   /** Deletes it, which it may have been already, and waits until it is gone. */
   const removed = async (namespace: string): Promise<void> => {
     await rig.client.delete(mailRelays, ref(namespace));
-    await waitUntil(
-      `${namespace}/mail is gone`,
-      async () => (await rig.client.find(mailRelays, ref(namespace))) === undefined,
-      60_000,
-    );
+    await gone(rig, namespace);
   };
   const scale = (resource: Resource, namespace: string, replicas: number): Promise<unknown> =>
     rig.client.mergePatch(resource, ref(namespace), { spec: { replicas } }, { subresource: 'scale' });
@@ -183,6 +179,7 @@ describe('the volume of a replica that is gone', () => {
     await rig.client.delete(services, { name: 'mail-pods', namespace });
     await rig.client.delete(configMaps, { name: 'mail-config', namespace });
     await rig.waitFor(statefulSets, ref(namespace), ({ metadata }) => metadata.uid !== before.metadata.uid);
+    await rig.createPod(namespace, 'mail-0', empty);
     await changeImage(namespace, 'relay:3');
     await rig.settled(await rig.audit.mark());
     assert.equal((await rig.relay(namespace)).status?.heldVolumes, undefined);

@@ -19,6 +19,7 @@ import {
 } from '../../operator/resources/kinds.ts';
 import { childLabels } from '../../operator/resources/names.ts';
 import { waitUntil } from '../kube/wait-until.ts';
+import { gone } from './gone.ts';
 import { monitoringDefinitions } from './monitoring.ts';
 import { openProvider, Rig, relayStatus } from './rig.ts';
 
@@ -215,11 +216,7 @@ describe('children that have lost their owner', () => {
       object => ownersOf(object).join() === `${metadata.uid} true`,
     );
     rig.answers.set(ip, relayStatus('', { draining: true }));
-    await waitUntil(
-      'the MailRelay is gone',
-      async () => (await rig.client.find(mailRelays, ref(namespace))) === undefined,
-      60_000,
-    );
+    await gone(rig, namespace);
   });
 
   test('decide the mode of the next MailRelay: pods with mail on their volume run in it', async () => {
@@ -287,6 +284,8 @@ describe('children that have lost their owner', () => {
       const { relay } = parseMailRelay(await rig.relay(namespace));
       const adopted = () => adoptable(relay!, services, ref(namespace), rig.client);
       await rig.client.delete(mailRelays, ref(namespace), { propagation });
+      // As the garbage collector, which is not there, does it first of all.
+      if (propagation === 'Foreground') await rig.client.delete(deployments, ref(namespace), { propagation });
       await rig.waitFor(mailRelays, ref(namespace), ({ metadata }) => metadata.finalizers?.length === 1);
       await disown(services, await rig.client.get(services, ref(namespace)));
       await assert.rejects(adopted(), /the MailRelay has changed meanwhile/);

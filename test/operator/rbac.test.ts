@@ -20,6 +20,7 @@ import { command } from '../cluster/process.ts';
 import { helmProgram } from '../cluster/tools.ts';
 import { waitUntil } from '../kube/wait-until.ts';
 import { type AuditEvent, sentence } from './audit.ts';
+import { gone } from './gone.ts';
 import { monitoringDefinitions } from './monitoring.ts';
 import { openProvider, Rig, relayStatus, twoProviders } from './rig.ts';
 
@@ -155,7 +156,7 @@ async function live(rig: Rig): Promise<void> {
   }
   await orphaned(rig, await rig.namespace('orphaned'));
   await rig.client.delete(mailRelays, ref);
-  await waitUntil('it is gone', async () => (await rig.client.find(mailRelays, ref)) === undefined);
+  await gone(rig, namespace);
   await rig.settled(await rig.audit.mark());
 }
 
@@ -183,6 +184,7 @@ async function orphaned(rig: Rig, namespace: string): Promise<void> {
   await rig.bind(namespace, 'shared-spool');
   await rig.createPod(namespace, 'shared-a', relayStatus('', { draining: true }), 'shared');
   await rig.client.delete(mailRelays, { name: 'shared', namespace });
+  await gone(rig, namespace, 'shared');
   await rig.waitFor(
     persistentVolumeClaims,
     { name: 'shared-spool', namespace },

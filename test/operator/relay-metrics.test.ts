@@ -5,6 +5,7 @@ import { mailRelays } from '../../operator/api/mail-relay.ts';
 import type { Operator } from '../../operator/operator.ts';
 import { deployments, services } from '../../operator/resources/kinds.ts';
 import { waitUntil } from '../kube/wait-until.ts';
+import { gone } from './gone.ts';
 import { openProvider, Rig, relayStatus } from './rig.ts';
 import { unanswered, webhooks } from './unanswered.ts';
 
@@ -127,6 +128,7 @@ describe('the metrics of the operator say of a MailRelay', () => {
     await rig.client.delete(mailRelays, { name: 'mail', namespace });
     await waitFor(namespace, 0, 'not-ready');
     await rig.patchRelay(namespace, { spool: { drainTimeoutSeconds: 1 } });
+    await gone(rig, namespace);
     await waitFor(namespace, 0);
   });
 

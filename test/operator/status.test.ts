@@ -17,6 +17,7 @@ import {
   statefulSets,
 } from '../../operator/resources/kinds.ts';
 import { waitUntil } from '../kube/wait-until.ts';
+import { gone } from './gone.ts';
 import { openProvider, Rig, relayStatus, twoProviders } from './rig.ts';
 
 const password = { username: 'user', password: 'secret' };
@@ -395,10 +396,7 @@ describe('the status of a MailRelay', () => {
     await rig.waitForReason(namespace, 'Ready', 'Draining');
     assert.deepEqual((await rig.relay(namespace)).metadata.finalizers, [drainFinalizer]);
     rig.answers.set(ip, relayStatus('', { draining: true }));
-    await waitUntil(
-      'it is gone',
-      async () => (await rig.client.find(mailRelays, { name: 'mail', namespace })) === undefined,
-    );
+    await gone(rig, namespace);
     const claim = await rig.client.get(persistentVolumeClaims, { name: 'mail-spool', namespace });
     assert.equal(claim.metadata.ownerReferences, undefined);
   });

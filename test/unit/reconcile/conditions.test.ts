@@ -315,6 +315,12 @@ const cases: readonly (readonly [name: string, seen: Observation, ...told: Told[
     ['Reconciling Draining'],
   ],
   [
+    'it is being deleted and its last pod ends',
+    observed({ scale: { ...draining, awaited: [] }, deleting: true, awaitedEnd: 'the end of pod mail-1' }),
+    ['Ready Draining', /^the end of pod mail-1$/],
+    ['Reconciling Draining', /^the end of pod mail-1$/],
+  ],
+  [
     'a name is taken',
     stuck('NameTaken', 'Service mail belongs to nobody: rename it'),
     ['Ready Stalled', /rename it/],

@@ -65,6 +65,7 @@ function view(
     claims,
     plan: { replicas, draining: [], awaited: [], leaving, unsent: 0 },
     workload: undefined,
+    released: false,
     wallTimeMs: Date.parse('2026-01-03T00:00:00Z'),
   };
 }
