@@ -14,8 +14,8 @@ const STALE_ALL_MS = 60 * 60_000;
 export interface SignsOfLife {
   /** undefined while it does not lead. */
   readonly sinceRenewalMs: number | undefined;
-  /** For how long each kind has had no open watch; 0 = it has. */
-  readonly watches: readonly { readonly kind: string; readonly disconnectedMs: number }[];
+  /** For how long each kind has had no open watch; 0 = it has, undefined = it is out of view. */
+  readonly watches: readonly { readonly kind: string; readonly disconnectedMs: number | undefined }[];
 }
 
 /** Why the process should be ended, for people; undefined while all is well. */
@@ -24,7 +24,7 @@ export function unhealthy({ sinceRenewalMs = 0, watches }: SignsOfLife): string 
     return `leading, but the lease was renewed ${Math.round(sinceRenewalMs)} ms ago`;
   }
   const limitMs = watches.some(({ disconnectedMs }) => disconnectedMs === 0) ? STALE_WATCH_MS : STALE_ALL_MS;
-  const stale = watches.find(({ disconnectedMs }) => disconnectedMs > limitMs);
-  if (stale === undefined) return undefined;
+  const stale = watches.find(({ disconnectedMs = 0 }) => disconnectedMs > limitMs);
+  if (stale?.disconnectedMs === undefined) return undefined;
   return `the watch of ${stale.kind} has been away for ${Math.round(stale.disconnectedMs / 1000)} s`;
 }

@@ -66,8 +66,8 @@ export interface InformerStats {
   faults: number;
   /** Time since every watched scope last had a sign of life (LIST page, event, bookmark, watch opened, refusal). */
   sinceContactMs: number;
-  /** Time for which at least one scope that may be watched has had no open watch; 0 when all are open. */
-  disconnectedMs: number;
+  /** Time for which at least one scope in view has had no open watch; 0 when all are open, undefined when there is none. */
+  disconnectedMs: number | undefined;
 }
 
 export interface Informer<T extends KubeObject> {

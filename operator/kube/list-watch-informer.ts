@@ -113,6 +113,7 @@ export class ListWatchInformer<T extends KubeObject> implements Informer<T> {
   }
 
   stats(): InformerStats {
+    const disconnected = this.#scopes.flatMap(({ disconnectedMs }) => disconnectedMs ?? []);
     return {
       kind: this.resource.kind,
       synced: this.synced,
@@ -121,7 +122,7 @@ export class ListWatchInformer<T extends KubeObject> implements Informer<T> {
       watches: this.#watches,
       faults: this.#faults,
       sinceContactMs: Math.max(0, ...this.#scopes.map(scope => scope.sinceContactMs)),
-      disconnectedMs: Math.max(0, ...this.#scopes.map(scope => scope.disconnectedMs)),
+      disconnectedMs: disconnected.length === 0 ? undefined : Math.max(...disconnected),
     };
   }
 

@@ -51,10 +51,10 @@ export class Scope implements WatchedScope {
     return this.#clock.now() - this.#contactAt;
   }
 
-  /** For how long no watch has been open that could be; 0 out of view, where there is nothing to watch. */
-  get disconnectedMs(): number {
-    const since = isRefusal(this.#state) ? undefined : this.#downSince;
-    return since === undefined ? 0 : this.#clock.now() - since;
+  /** For how long no watch has been open, 0 while one is; undefined out of view, where there is nothing to watch. */
+  get disconnectedMs(): number | undefined {
+    if (isRefusal(this.#state)) return undefined;
+    return this.#downSince === undefined ? 0 : this.#clock.now() - this.#downSince;
   }
 
   contact(): void {

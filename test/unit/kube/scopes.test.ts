@@ -32,7 +32,7 @@ describe('a watched scope', () => {
     assert.equal(scope.disconnectedMs, 60_000);
     scope.refused('forbidden', forbidden);
     await clock.advance(3_600_000);
-    assert.equal(scope.disconnectedMs, 0);
+    assert.equal(scope.disconnectedMs, undefined);
     scope.listed();
     await clock.advance(1000);
     assert.equal(scope.disconnectedMs, 1000);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Registry } from 'prom-client';
+import { ApiError } from '../../../operator/kube/api-error.ts';
 import { createInformer } from '../../../operator/kube/informer.ts';
 import { createLeaderElection } from '../../../operator/kube/lease.ts';
 import type { KubeClient } from '../../../operator/kube/resource.ts';
@@ -31,6 +32,14 @@ const cases: readonly (readonly [string, SignsOfLife, string | undefined])[] = [
   [
     'the API server is away, and so every watch',
     { sinceRenewalMs: undefined, watches: watches(3_599_000).slice(1) },
+    undefined,
+  ],
+  [
+    'the API server is away, and there is nothing to watch of a kind that it does not serve',
+    {
+      sinceRenewalMs: undefined,
+      watches: [...watches(3_599_000).slice(1), { kind: 'ServiceMonitor', disconnectedMs: undefined }],
+    },
     undefined,
   ],
   [
@@ -85,6 +94,25 @@ describe('the operator', () => {
     assert.equal(election.isLeader(), false);
     assert.match(unhealthy(signs()) ?? '', /^leading, but the lease was renewed 3\d{4} ms ago$/);
     const stopped = election.stop();
+    await clock.advance(60_000);
+    await stopped;
+  });
+
+  test('takes a kind out of view neither for a watch that is away nor for one that is open', async () => {
+    const clock = new ManualClock();
+    const notFound = new ApiError({ code: 404, reason: 'NotFound', message: 'not served' });
+    const client = new Proxy({} as KubeClient, { get: () => () => Promise.reject(notFound) });
+    const informer = createInformer({ client, resource: secrets, clock, random: () => 0.5 });
+    informer.start();
+    await clock.advance(7_200_000);
+    const signs = (disconnectedMs: number) => ({
+      sinceRenewalMs: undefined,
+      watches: [informer.stats(), { kind: 'Pod', disconnectedMs }],
+    });
+    assert.equal(unhealthy(signs(0)), undefined);
+    assert.equal(unhealthy(signs(3_599_000)), undefined);
+    assert.match(unhealthy(signs(3_601_000)) ?? '', /^the watch of Pod/);
+    const stopped = informer.stop();
     await clock.advance(60_000);
     await stopped;
   });
