@@ -215,7 +215,7 @@ export class Operator {
 
   #unhealthy(): string | undefined {
     const sinceRenewalMs = this.#election?.sinceRenewalMs();
-    return unhealthy({ sinceRenewalMs, watches: this.#caches.all.map(cache => cache.stats()) });
+    return unhealthy({ sinceRenewalMs, watches: this.#caches.needed.map(cache => cache.stats()) });
   }
 }
 

@@ -125,6 +125,11 @@ export class Caches {
     ];
   }
 
+  /** Without the kinds that a cluster need not have: what keeps those from being read is not mended by a new process. */
+  get needed(): readonly Informer<KubeObject>[] {
+    return this.all.filter(({ resource }) => !isOptional(resource.kind));
+  }
+
   /**
    * The cache of a kind of child. Of a kind that a cluster need not have: undefined unless it can be seen in that
    * namespace.
