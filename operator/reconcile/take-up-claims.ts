@@ -1,17 +1,17 @@
 /**
- * The claims of a StatefulSet's pods, found as Kubernetes finds them, by name: also those that the cache does not show
- * since they lack the labels that it selects by, as after a restored backup. What is taken up says from then on whose
- * it is, and asks Argo CD to leave it. Claims of somebody else are told, and never written to.
+ * The claims that pods mount, found as Kubernetes finds them, by name: also those that the cache does not show since
+ * they lack the labels that it selects by, as after a restored backup. What is taken up says from then on whose it is,
+ * and asks Argo CD to leave it. Claims of somebody else are told, and never written to.
  */
 import type { MailRelay } from '../api/mail-relay.ts';
 import { fieldManager, labels } from '../api/names.ts';
 import { isConflict, isNotFound } from '../kube/api-error.ts';
 import { NotLeaderError } from '../kube/apply.ts';
 import {
+  type Deployment,
   type PersistentVolumeClaim,
   persistentVolumeClaims,
   type StatefulSet,
-  statefulSets,
 } from '../resources/kinds.ts';
 import { childLabels, childNames, isVolumeName, replicaClaim } from '../resources/names.ts';
 import { syncOptions, withoutPruning } from '../resources/persistent-volume-claim.ts';
@@ -21,23 +21,30 @@ import { nameTaken } from './obstacles.ts';
 import { controllerOf, whose } from './ownership.ts';
 import { TryAgainError } from './try-again.ts';
 import { isClaimOf, namedClaims, type VolumesDeps } from './volumes.ts';
-import { liveStatefulSet } from './workload.ts';
+import { liveWorkload, workloadResource } from './workload.ts';
 
-/** Resolves with those that the pods of so many replicas would mount and that are somebody else's. */
+type Workload = Deployment | StatefulSet;
+
+/**
+ * Resolves with those that the pods of so many replicas would mount and that are somebody else's; of the claim of mode
+ * Shared applyChildren tells that.
+ */
 export async function takeUpClaims(
   relay: MailRelay,
   replicas: number,
   deps: VolumesDeps,
 ): Promise<readonly Obstacle[]> {
-  const shown = namedClaims(relay, deps.caches).filter(claim => !isApplied(relay, claim));
+  const shown = namedClaims(relay, deps.caches);
   const { ours, taken } = await unshownClaims(relay, replicas, shown, deps);
-  for (const claim of [...shown, ...ours]) await sayWhose(relay, claim, deps);
-  return taken.map(claim =>
+  for (const claim of shown.filter(one => !isApplied(relay, one))) await sayWhose(relay, claim, deps);
+  for (const claim of ours) await sayWhose(relay, claim, deps);
+  const told = taken.filter(claim => !isApplied(relay, claim));
+  return told.map(claim =>
     nameTaken(relay, { resource: persistentVolumeClaims, podsNeed: true, mailNeeds: true }, claim),
   );
 }
 
-/** As a child of its own: apply-children.ts looks after it. */
+/** As a child of its own: apply-children.ts looks after it, once it is known to be ours. */
 function isApplied(relay: MailRelay, claim: PersistentVolumeClaim): boolean {
   return relay.spec.spool.mode === 'Shared' && isClaimOf(relay, claim);
 }
@@ -53,40 +60,43 @@ async function unshownClaims(
   shown: readonly PersistentVolumeClaim[],
   { caches, client }: VolumesDeps,
 ): Promise<Unshown> {
-  if (relay.spec.spool.mode !== 'PerReplica') return { ours: [], taken: [] };
-  const live = liveStatefulSet(relay, caches);
+  const live = liveWorkload(relay, caches);
   const known = new Set(shown.map(({ metadata }) => metadata.name));
-  const names = [...namesToFind(relay, Math.max(replicas, live?.spec?.replicas ?? 0))];
+  const names = namesToFind(relay, replicas, live).filter(name => !known.has(name));
   const { namespace } = relay;
   const found = await Promise.all(
-    names
-      .filter(name => !known.has(name))
-      .map(name => client.find(persistentVolumeClaims, { name, namespace })),
+    names.map(name => client.find(persistentVolumeClaims, { name, namespace })),
   );
   const claims = found.filter(claim => claim !== undefined);
   if (claims.length === 0) return { ours: [], taken: [] };
   const isOrphan = live !== undefined && whose(relay, live) === 'orphan';
-  const set = isOrphan ? await adoptable(relay, statefulSets, live.metadata, client) : live;
+  const workload = isOrphan ? await adoptable(relay, workloadResource(relay), live.metadata, client) : live;
   const { ours = [], taken = [] } = Object.groupBy(claims, claim =>
-    isOf(relay, set, claim) ? 'ours' : 'taken',
+    isOf(relay, workload, claim) ? 'ours' : 'taken',
   );
   return { ours, taken };
 }
 
-/** Those of every replica that there is or is to be, and those that held mail when it was last said. */
-function namesToFind(relay: MailRelay, replicas: number): Set<string> {
+/**
+ * Of a StatefulSet those of every replica that there is or is to be, and those that held mail when it was last said. A
+ * Deployment that there is not yet has no claim but the one that is made for it.
+ */
+function namesToFind(relay: MailRelay, replicas: number, live: Workload | undefined): string[] {
+  const { claim: shared } = childNames(relay);
+  if (relay.spec.spool.mode === 'Shared') return live === undefined ? [] : [shared];
   const told = (relay.status.heldVolumes ?? []).map(({ claim }) => claim);
-  const held = told.filter(name => isVolumeName(relay, name) && name !== childNames(relay).claim);
-  return new Set([...Array.from({ length: replicas }, (_, at) => replicaClaim(relay, at)), ...held]);
+  const held = told.filter(name => isVolumeName(relay, name) && name !== shared);
+  const length = Math.max(replicas, live?.spec?.replicas ?? 0);
+  return [...new Set([...Array.from({ length }, (_, at) => replicaClaim(relay, at)), ...held])];
 }
 
-/** Without labels and owner it belongs to the StatefulSet whose pods mount it. */
-function isOf(relay: MailRelay, set: StatefulSet | undefined, claim: PersistentVolumeClaim): boolean {
+/** Without labels and owner it belongs to the workload whose pods mount it. */
+function isOf(relay: MailRelay, workload: Workload | undefined, claim: PersistentVolumeClaim): boolean {
   const volume = { ...claim, kind: persistentVolumeClaims.kind };
   if (whose(relay, volume) !== 'foreign') return true;
-  if (set === undefined) return false;
+  if (workload === undefined) return false;
   const owner = controllerOf(claim);
-  if (owner !== undefined) return owner.uid === set.metadata.uid;
+  if (owner !== undefined) return owner.uid === workload.metadata.uid;
   const instance = claim.metadata.labels?.[labels.instance];
   return instance === undefined || instance === relay.name;
 }

@@ -1,10 +1,12 @@
-/** Claims of replicas without the labels by which the operator's cache knows them: they may hold mail like any others. */
+/** Claims without the labels by which the operator's cache knows them: they may hold mail like any others. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { mailRelays } from '../../operator/api/mail-relay.ts';
 import { annotations, labels } from '../../operator/api/names.ts';
 import type { MailRelaySpecInput } from '../../operator/api/schema.ts';
 import type { ObjectMeta } from '../../operator/kube/object.ts';
 import {
+  deployments,
   type PersistentVolumeClaim,
   persistentVolumeClaims,
   statefulSets,
@@ -12,6 +14,7 @@ import {
 import { childLabels } from '../../operator/resources/names.ts';
 import { syncOptions } from '../../operator/resources/persistent-volume-claim.ts';
 import { waitUntil } from '../kube/wait-until.ts';
+import { gone } from './gone.ts';
 import { openProvider, Rig, relayStatus } from './rig.ts';
 
 const ours = childLabels({ name: 'mail' });
@@ -21,7 +24,7 @@ const perReplica = (replicas: number, spool: MailRelaySpecInput['spool'] = {}): 
   spool: { mode: 'PerReplica', ...spool },
 });
 
-describe('a claim of a replica', () => {
+describe('a claim', () => {
   let rig: Rig;
   before(async () => {
     rig = await Rig.start();
@@ -49,7 +52,7 @@ describe('a claim of a replica', () => {
     return metadata.annotations?.[annotations.unsentMessages];
   };
 
-  test('without labels keeps its replica until that has sent what is on it, and is labelled', async () => {
+  test('of a replica without labels keeps the replica until it has sent what is on it, and is labelled', async () => {
     const namespace = await rig.namespace('scale-down');
     await rig.createRelay(namespace, perReplica(3));
     await rig.waitFor(statefulSets, ref(namespace));
@@ -72,7 +75,7 @@ describe('a claim of a replica', () => {
     assert.equal(await unsentOn(namespace, 'spool-mail-2'), '0');
   });
 
-  test('that has lost its labels gets them back, also when no pod serves it', async () => {
+  test('of a replica that has lost its labels gets them back, also when no pod serves it', async () => {
     const namespace = await rig.namespace('stripped');
     await rig.createRelay(namespace, perReplica(1));
     await rig.waitFor(statefulSets, ref(namespace));
@@ -93,7 +96,33 @@ describe('a claim of a replica', () => {
     );
   });
 
-  test('that somebody else controls is told and not written to, though a StatefulSet mounts it', async () => {
+  test('of all pods that has lost its labels gets them back, and is waited for by a deletion', async () => {
+    const namespace = await rig.namespace('shared');
+    await rig.createRelay(namespace, { ...openProvider, spool: { retention: 'Delete' } });
+    await rig.waitFor(deployments, ref(namespace));
+    await rig.bind(namespace);
+    const strip = () =>
+      rig.client.mergePatch(persistentVolumeClaims, ref(namespace, 'mail-spool'), {
+        metadata: { labels: null, annotations: null },
+      });
+    await strip();
+    await has(namespace, 'mail-spool', ours);
+    await rig.settled(await rig.audit.mark());
+    assert.equal(await rig.condition(namespace, 'Stalled'), undefined);
+    // No pod is there at the moment: the next one has to send what is on the volume.
+    await strip();
+    await rig.client.delete(mailRelays, ref(namespace));
+    const { message } = await rig.waitForReason(namespace, 'Ready', 'Draining');
+    assert.match(message, /the next pod of the volume must first send/);
+    await has(namespace, 'mail-spool', ours);
+    const draining = relayStatus('', { draining: true });
+    await rig.createPod(namespace, 'mail-a', draining);
+    await gone(rig, namespace);
+    const claim = await rig.client.get(persistentVolumeClaims, ref(namespace, 'mail-spool'));
+    assert.equal(claim.metadata.ownerReferences?.length, 1);
+  });
+
+  test('of a replica that somebody else controls is told and not written to, though a StatefulSet mounts it', async () => {
     const namespace = await rig.namespace('controlled');
     await rig.createRelay(namespace, perReplica(1));
     await rig.waitFor(statefulSets, ref(namespace));
@@ -108,7 +137,7 @@ describe('a claim of a replica', () => {
     assert.equal(metadata.resourceVersion, theirs.metadata.resourceVersion);
   });
 
-  test('asks Argo CD to leave it while a pod serves it, beside what somebody else asks for', async () => {
+  test('of a replica asks Argo CD to leave it while a pod serves it, beside what somebody else asks for', async () => {
     const namespace = await rig.namespace('pruning');
     await rig.createRelay(namespace, perReplica(2));
     await rig.waitFor(statefulSets, ref(namespace));
