@@ -6,7 +6,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Claims, Counts } from './claims.ts';
 import type { SpoolErrorKind } from './spool.ts';
-import { describe, Refusal, troubleOf } from './trouble.ts';
+import { describe, Refusal, type Trouble } from './trouble.ts';
 
 export type Outcome =
   | { readonly value: unknown }
@@ -29,6 +29,8 @@ export interface BatchOptions {
   readonly database: DatabaseSync;
   readonly claims: Claims;
   readonly counts: Counts;
+  /** What an error of the database means. */
+  readonly troubleOf: (error: unknown) => Trouble;
   /** Makes what room it can. */
   readonly makeRoom: () => void;
   /** Called once, with why the database is no longer to be trusted. */
@@ -77,7 +79,7 @@ export class Batch {
     }
     const attempt = this.#attempt(tasks);
     if (attempt.ok) return;
-    switch (troubleOf(attempt.error)) {
+    switch (this.#options.troubleOf(attempt.error)) {
       case 'full':
         this.#runWithRoom(tasks, attempt.error);
         return;
@@ -109,7 +111,7 @@ export class Batch {
     }
     const attempt = this.#attempt(tasks);
     if (attempt.ok) return;
-    if (troubleOf(attempt.error) !== 'full') {
+    if (this.#options.troubleOf(attempt.error) !== 'full') {
       this.#trustLost(tasks, attempt.error);
     } else if (tasks.length === 1) {
       refuse(tasks, 'disk-full', describe(attempt.error));

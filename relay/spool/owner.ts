@@ -76,9 +76,10 @@ export class Ownership {
 
   /**
    * Call with the database locked. Resolves with whether the last owner left
-   * without saying so. Throws Refusal 'owned' when an owner elsewhere still lives.
+   * without saying so. Throws Refusal 'owned' when an owner elsewhere still lives. `unwritten`: where there is
+   * no room for the file and the lock reaches everybody who could want it, it is done without.
    */
-  async take(): Promise<boolean> {
+  async take({ unwritten = false } = {}): Promise<boolean> {
     const last = this.#read();
     if (last !== undefined && this.#network && last.host !== this.#host) await this.#watch(last);
     this.#mine = {
@@ -87,7 +88,11 @@ export class Ownership {
       since: new Date(this.#options.now()).toISOString(),
       beat: (last?.beat ?? 0) + 1,
     };
-    this.#write(this.#mine);
+    try {
+      this.#write(this.#mine);
+    } catch (error) {
+      if (!unwritten || this.#network || troubleOf(error) !== 'full') throw error;
+    }
     if (this.#network) this.#startBeating();
     return last !== undefined;
   }

@@ -2,8 +2,10 @@
  * The queue database: how it is opened, its schema by version, and its check.
  * A version newer than this program knows is refused, never guessed at.
  */
+import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { describe, Refusal, troubleOf } from './trouble.ts';
+import { troubleIn } from './room-probe.ts';
+import { describe, Refusal } from './trouble.ts';
 
 /**
  * message  one row per message; the authority on where its body is
@@ -106,7 +108,7 @@ export function openDatabase(file: string): DatabaseSync {
 
 function refusalOf(error: unknown, file: string): Refusal {
   const text = describe(error);
-  switch (troubleOf(error)) {
+  switch (troubleIn(dirname(file), error)) {
     case 'busy':
       return new Refusal('owned', `${file} is locked by another process`);
     case 'corrupt':

@@ -45,15 +45,15 @@ async function open(options: StoreOptions): Promise<Opened> {
   mkdirSync(directory, { recursive: true });
   const file = join(directory, 'queue.db');
   const ownership = new Ownership({ directory, now: () => options.now });
-  const database = (() => {
+  const database = await withRoom(options, () => {
     try {
       return openDatabase(file);
     } catch (error) {
       throw error instanceof Refusal && error.kind === 'owned' ? ownership.refusal() : error;
     }
-  })();
+  });
   try {
-    const unclean = await withRoom(options, () => ownership.take());
+    const unclean = await withRoom(options, again => ownership.take({ unwritten: again }));
     if (unclean && statSync(file).size <= CHECK_UP_TO_BYTES) checkDatabase(database, file);
     const rows = new Rows(database);
     return { rows, recovered: await withRoom(options, () => recover(directory, rows)), ownership };
@@ -64,13 +64,13 @@ async function open(options: StoreOptions): Promise<Opened> {
 }
 
 /** A full disk must not keep the store from starting: it is how it gets empty again. */
-async function withRoom<T>(options: StoreOptions, work: () => T | Promise<T>): Promise<T> {
+async function withRoom<T>(options: StoreOptions, work: (again: boolean) => T | Promise<T>): Promise<T> {
   try {
-    return await work();
+    return await work(false);
   } catch (error) {
     if (troubleOf(error) !== 'full') throw error;
     new Ballast(options.directory, ballastBytes(options.volumeBytes)).release();
-    return await work();
+    return await work(true);
   }
 }
 

@@ -9,27 +9,16 @@ import { Ballast } from './ballast.ts';
 import { Batch, type Outcome, type Task } from './batch.ts';
 import type { StepHook } from './body-files.ts';
 import { Claims, type Counts } from './claims.ts';
+import { Gauges, OLDEST_EVERY_MS, type Reading } from './gauges.ts';
 import { MissingBody } from './move-body.ts';
 import { Mover } from './mover.ts';
 import { Operations } from './operations.ts';
-import {
-  type Answer,
-  type Counters,
-  type Report,
-  type Request,
-  STATES,
-  type StoreOptions,
-} from './protocol.ts';
+import type { Answer, Counters, Report, Request, StoreOptions } from './protocol.ts';
+import { troubleIn } from './room-probe.ts';
 import { Rows } from './rows.ts';
-import { ballastBytes, logBytes, logPages, PAGE_BYTES } from './schema.ts';
+import { ballastBytes, logBytes, logPages } from './schema.ts';
 import { Settling } from './settling.ts';
-import { describe, troubleOf } from './trouble.ts';
-
-/** The age of the oldest message is looked up at most this often. */
-const OLDEST_EVERY_MS = 500;
-
-/** What is told with the counts, and not kept by them. */
-type Found = Omit<Counters, 'messages' | 'bytes'>;
+import { describe, type Trouble } from './trouble.ts';
 
 export interface StoreParts {
   readonly database: DatabaseSync;
@@ -43,7 +32,7 @@ export interface StoreParts {
 
 export class Store {
   readonly #parts: StoreParts;
-  readonly #rows: Rows;
+  readonly #gauges: Gauges;
   readonly #claims = new Claims();
   readonly #batch: Batch;
   readonly #mover: Mover;
@@ -51,13 +40,10 @@ export class Store {
   readonly #ballast: Ballast;
   readonly #logState: StatementSync;
   readonly #writeBack: StatementSync;
-  readonly #freePages: StatementSync;
   #waiting: Task[] = [];
   #answers: Answer[] = [];
   #events: RelayEvent[] = [];
   #now: number;
-  #found: Found = { oldest: STATES.map(() => 0), spareBytes: 0 };
-  #oldestAt = 0;
   readonly #logPages: number;
   readonly #mostBytes: number;
   #nextCheckpoint: number;
@@ -76,10 +62,10 @@ export class Store {
     this.#logPages = logPages(options.volumeBytes);
     this.#mostBytes = logBytes(options.volumeBytes);
     this.#nextCheckpoint = this.#logPages;
-    this.#rows = new Rows(database);
+    const rows = new Rows(database);
+    this.#gauges = new Gauges(rows);
     this.#logState = database.prepare('PRAGMA wal_checkpoint(NOOP)');
     this.#writeBack = database.prepare('PRAGMA wal_checkpoint(PASSIVE)');
-    this.#freePages = database.prepare('PRAGMA freelist_count');
     this.#ballast = new Ballast(options.directory, ballastBytes(options.volumeBytes));
     this.#mover = new Mover({
       directory: options.directory,
@@ -90,11 +76,12 @@ export class Store {
       database,
       claims: this.#claims,
       counts: parts.counts,
+      troubleOf: error => this.#troubleOf(error),
       makeRoom: () => this.#makeRoom(),
       failed: error => this.#tellFailure(describe(error)),
       step,
     });
-    const shared = { rows: this.#rows, claims: this.#claims, counts: parts.counts, now: () => this.#now };
+    const shared = { rows, claims: this.#claims, counts: parts.counts, now: () => this.#now };
     const settling = new Settling({
       ...shared,
       mover: this.#mover,
@@ -164,14 +151,15 @@ export class Store {
       }
       this.#parts.database.close();
     } catch (error) {
-      // All that was answered is in the log, which the next start reads; that start should be expected to fail, too.
-      this.#loseTrust(error);
+      // All that was answered is in the log, which the next start reads. Where it was for want of room that start
+      // is none the worse; else it should be expected to fail, too.
+      if (this.#troubleOf(error) !== 'full') this.#loseTrust(error);
     }
     this.#reportNow(true);
   }
 
   counters(): Counters {
-    return this.#parts.counts.with(this.#lookUp());
+    return this.#parts.counts.with(this.#readGauges());
   }
 
   #submit(task: Task): void {
@@ -194,7 +182,7 @@ export class Store {
     if (answers.length === 0 && events.length === 0 && !closed) return;
     this.#answers = [];
     this.#events = [];
-    const counters = closed ? this.#parts.counts.with(this.#found) : this.counters();
+    const counters = closed ? this.#parts.counts.with(this.#gauges.last) : this.counters();
     if (!closed) this.#lookAgainLater();
     this.#parts.report({
       type: 'answers',
@@ -219,28 +207,14 @@ export class Store {
     this.#lookTimer.unref();
   }
 
-  /** What is told with the counts: spare room as it is now, ages as of half a second ago at most. */
-  #lookUp(): Found {
-    if (this.#batch.failure() !== undefined) return this.#found;
+  #readGauges(): Reading {
+    if (this.#batch.failure() !== undefined) return this.#gauges.last;
     try {
-      this.#found = { oldest: this.#lookUpOldest(), spareBytes: this.#spareBytes() };
+      return this.#gauges.read(this.#logAhead);
     } catch (error) {
       this.#loseTrust(error);
+      return this.#gauges.last;
     }
-    return this.#found;
-  }
-
-  #lookUpOldest(): readonly number[] {
-    // Elapsed time, not the clock, which may step.
-    const at = performance.now();
-    if (at - this.#oldestAt < OLDEST_EVERY_MS) return this.#found.oldest;
-    this.#oldestAt = at;
-    return STATES.map((_, state) => this.#rows.oldest(state));
-  }
-
-  #spareBytes(): number {
-    const { freelist_count: pages } = this.#freePages.get() as { freelist_count: number };
-    return (pages - this.#logAhead) * PAGE_BYTES;
   }
 
   /** Writes the log back when it is long; errors other than a full disk end the trust. */
@@ -255,7 +229,7 @@ export class Store {
       this.#nextCheckpoint = this.#logPages;
       this.#ballast.restore();
     } catch (error) {
-      if (troubleOf(error) === 'full') this.#nextCheckpoint += this.#logPages;
+      if (this.#troubleOf(error) === 'full') this.#nextCheckpoint += this.#logPages;
       else this.#loseTrust(error);
     }
   }
@@ -266,8 +240,12 @@ export class Store {
     try {
       this.#writeBack.get();
     } catch (error) {
-      if (troubleOf(error) !== 'full') this.#loseTrust(error);
+      if (this.#troubleOf(error) !== 'full') this.#loseTrust(error);
     }
+  }
+
+  #troubleOf(error: unknown): Trouble {
+    return troubleIn(this.#parts.options.directory, error);
   }
 
   #loseTrust(error: unknown): void {

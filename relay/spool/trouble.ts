@@ -3,6 +3,7 @@
  * (goes by itself), no longer to be trusted (never retried on the same file),
  * or the affair of one operation. Source: sqlite.org/rescode.html, errno(3).
  */
+import { constants } from 'node:os';
 import type { SpoolErrorKind } from './spool.ts';
 
 /**
@@ -28,18 +29,40 @@ const SQLITE: ReadonlyMap<number, Trouble> = new Map([
 
 const SYSTEM: ReadonlyMap<string, Trouble> = new Map([
   ['ENOSPC', 'full'],
-  ['EDQUOT', 'full'],
   ['EIO', 'io'],
   ['EROFS', 'io'],
   ['ENXIO', 'io'],
   ['ESTALE', 'io'],
 ]);
 
-export function troubleOf(error: unknown): Trouble {
-  if (typeof error !== 'object' || error === null) return 'other';
+/** SQLITE_IOERR_WRITE: the write itself failed and was undone, whatever errno said. */
+const WRITE_FAILED = 778;
+const CANNOT_OPEN = 14;
+
+/** A volume without room (quota, inodes) may look to SQLite like this. Ask the volume: troubleIn (room-probe.ts). */
+export function perhapsFull(error: unknown): boolean {
+  const errcode = sqliteCode(error);
+  return errcode !== undefined && (errcode === WRITE_FAILED || (errcode & 0xff) === CANNOT_OPEN);
+}
+
+/** EDQUOT: libuv has no name for it, so that such an error has its number alone. */
+function isQuota(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException | undefined)?.errno === -constants.errno.EDQUOT;
+}
+
+function sqliteCode(error: unknown): number | undefined {
+  if (typeof error !== 'object' || error === null) return undefined;
   const { code, errcode } = error as { code?: unknown; errcode?: unknown };
-  if (code === 'ERR_SQLITE_ERROR' && typeof errcode === 'number')
-    return SQLITE.get(errcode & 0xff) ?? 'other';
+  return code === 'ERR_SQLITE_ERROR' && typeof errcode === 'number' ? errcode : undefined;
+}
+
+export function troubleOf(error: unknown): Trouble {
+  const errcode = sqliteCode(error);
+  if (errcode !== undefined) return SQLITE.get(errcode & 0xff) ?? 'other';
+  if (error instanceof Refusal) return error.kind === 'disk-full' ? 'full' : 'other';
+  if (isQuota(error)) return 'full';
+  if (typeof error !== 'object' || error === null) return 'other';
+  const { code } = error as { code?: unknown };
   return typeof code === 'string' ? (SYSTEM.get(code) ?? 'other') : 'other';
 }
 
@@ -67,5 +90,6 @@ export function refusalKind(error: unknown): SpoolErrorKind {
 
 /** The error in one line, for people. */
 export function describe(error: unknown): string {
+  if (isQuota(error)) return `EDQUOT: disk quota exceeded, ${(error as NodeJS.ErrnoException).syscall}`;
   return error instanceof Error ? error.message : String(error);
 }

@@ -16,15 +16,20 @@ export interface Fault {
   readonly error?: string;
   /** Which of the calls fail, strace's `when`; default: all. */
   readonly when?: string;
+  /** Further calls, that fail each time. */
+  readonly always?: string;
   /** Only calls on these files; default: all. */
   readonly paths?: readonly string[];
 }
 
 /** strace and its options in front of a command, or of `-p PID`; each such call is written to `trace`. */
-export function failing({ call, error = 'EIO', when = '1+', paths = [] }: Fault, trace: string): string[] {
+export function failing(fault: Fault, trace: string): string[] {
+  const { call, error = 'EIO', when = '1+', paths = [], always } = fault;
   const only = paths.flatMap(path => ['-P', path]);
-  const what = ['-e', `trace=${call}`, '-e', `inject=${call}:error=${error}:when=${when}`];
-  return ['strace', '-f', '-o', trace, ...only, ...what];
+  const calls = always === undefined ? call : `${call},${always}`;
+  const what = ['-e', `trace=${calls}`, '-e', `inject=${call}:error=${error}:when=${when}`];
+  const too = always === undefined ? [] : ['-e', `inject=${always}:error=${error}`];
+  return ['strace', '-f', '-o', trace, ...only, ...what, ...too];
 }
 
 export interface Injection {

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { appendFile, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
@@ -14,6 +14,7 @@ import { type OpenSpool, openSpool } from '../../../relay/spool/open.ts';
 import type { RelayEvent } from '../../../relay/telemetry/events.ts';
 import { bodyOf, fail, over, pending, put, START, text } from '../../unit/spool/fixture.ts';
 import { type Fault, failing, failures, straceMissing } from '../injection.ts';
+import { occupyBytes } from '../volume.ts';
 import { run } from './process.ts';
 
 async function place(t: TestContext): Promise<string> {
@@ -68,13 +69,25 @@ describe('a log that fails', { skip: straceMissing }, () => {
       'disk-full',
       false,
     ],
+    [
+      'a quota is used up once (EDQUOT, which SQLite takes for a broken disk): likewise',
+      { call: 'pwrite64', error: 'EDQUOT', when: '200', always: 'write' },
+      'disk-full',
+      false,
+    ],
+    [
+      'a write fails while the volume takes more: never trusted again, whatever it said',
+      { call: 'pwrite64', error: 'EDQUOT', when: '200' },
+      'io',
+      true,
+    ],
   ];
   for (const [title, fault, kind, lasting] of cases) {
     test(title, async t => {
       const root = await place(t);
       const directory = join(root, 'emails');
       const trace = join(root, 'trace');
-      const paths = [join(directory, 'queue.db-wal')];
+      const paths = ['queue.db-wal', 'room.tmp'].map(name => join(directory, name));
       const child = run({ directory, what: 'fill', under: failing({ ...fault, paths }, trace) });
       await child.ended;
       const refused = child.lines.filter(line => line.startsWith('refused'));
@@ -144,6 +157,22 @@ describe('a full volume', () => {
     assert.ok(!events.some(event => event.event === 'spool-failed'));
   });
 
+  test('is no failed store when it is closed: the log cannot be written back, and the next start reads it', async t => {
+    const directory = await smallVolume(t);
+    if (directory === undefined) return t.skip('mounting a tmpfs is not permitted');
+    const events: RelayEvent[] = [];
+    const spool = await open(directory, events);
+    const { kept } = await fillUp(spool);
+    await occupyBytes(join(directory, '..'));
+    await spool.close();
+    assert.deepEqual(
+      events.filter(({ event }) => event === 'spool-failed'),
+      [],
+    );
+    const reopened = await open(directory);
+    assert.deepEqual((await reopened.list({})).map(({ id }) => id).sort(), [...kept].sort());
+  });
+
   test('at its reserve takes mail again when what it holds was sent, although the database stays as large', async t => {
     const directory = await smallVolume(t);
     if (directory === undefined) return t.skip('mounting a tmpfs is not permitted');
@@ -186,10 +215,7 @@ describe('a full volume', () => {
     child.process.kill('SIGKILL');
     await child.ended;
     await rm(join(directory, 'ballast'), { force: true });
-    for (let block = 1 << 16; block >= 1; block >>= 4) {
-      const written = appendFile(join(directory, '..', 'other'), Buffer.alloc(block));
-      if (await written.then(() => true).catch(() => false)) block <<= 4;
-    }
+    await occupyBytes(join(directory, '..'));
     assert.ok((await assertKept(directory, child.lines)) > 100);
   });
 });

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { Batch, type Outcome } from '../../../relay/spool/batch.ts';
 import { Claims, Counts } from '../../../relay/spool/claims.ts';
 import type { MessageId } from '../../../relay/spool/message.ts';
+import { troubleOf } from '../../../relay/spool/trouble.ts';
 
 test('a claim that ended between two transactions stays ended when the next one is undone', t => {
   const database = new DatabaseSync(':memory:');
@@ -17,6 +18,7 @@ test('a claim that ended between two transactions stays ended when the next one 
     database,
     claims,
     counts: new Counts(),
+    troubleOf,
     makeRoom: () => undefined,
     failed: error => assert.fail(String(error)),
     step: undefined,
