@@ -46,10 +46,13 @@ const SPARE_PER_FREE = 7;
  * The database never gets smaller: what is free inside it is room for new mail
  * like any other, and all there may be once a backlog has been sent. The log
  * and bodies as files need some on the volume itself. `spareBytes` is negative
- * while the database has yet to grow by what is in the log.
+ * while the log may add more pages than are free; whether it does, and whether
+ * they are new ones, is known when it is written back: until then it takes
+ * nothing away, for a volume at its reserve would be said to be full and not
+ * full by turns.
  */
 export function withSpare({ freeBytes, totalBytes }: Volume, spareBytes: number): Volume {
-  return { freeBytes: freeBytes + Math.min(spareBytes, SPARE_PER_FREE * freeBytes), totalBytes };
+  return { freeBytes: freeBytes + Math.max(0, Math.min(spareBytes, SPARE_PER_FREE * freeBytes)), totalBytes };
 }
 
 /** How full the volume is that the spool lies on. `freeBytes` has the room inside the database (withSpare). */
