@@ -37,6 +37,8 @@ export interface InformerOptions<T extends KubeObject> {
   backoffMs?: readonly [number, number];
   /** The same after a refusal, which nobody may mend for long; default 200 ms and 30 s. */
   refusedBackoffMs?: readonly [number, number];
+  /** For how long a scope is to be forbidden before it is out of view; default 5 s. */
+  refusedPatienceMs?: number;
   onFault?: (fault: InformerFault) => void;
   /** A scope comes into view or goes out of it. */
   onScope?: (change: ScopeChange) => void;

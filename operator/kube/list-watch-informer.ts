@@ -18,6 +18,7 @@ const defaults = {
   silenceMs: 150_000,
   backoffMs: [200, 4_000],
   refusedBackoffMs: [200, 30_000],
+  refusedPatienceMs: 5_000,
 } as const;
 
 export class ListWatchInformer<T extends KubeObject> implements Informer<T> {
@@ -146,6 +147,7 @@ export class ListWatchInformer<T extends KubeObject> implements Informer<T> {
       silenceMs: options.silenceMs ?? defaults.silenceMs,
       backoffMs: options.backoffMs ?? defaults.backoffMs,
       refusedBackoffMs: options.refusedBackoffMs ?? defaults.refusedBackoffMs,
+      refusedPatienceMs: options.refusedPatienceMs ?? defaults.refusedPatienceMs,
       clock: this.#clock,
       random: options.random ?? Math.random,
     };

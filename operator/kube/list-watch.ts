@@ -24,6 +24,7 @@ export interface ListWatchOptions<T extends KubeObject> {
   silenceMs: number;
   backoffMs: readonly [number, number];
   refusedBackoffMs: readonly [number, number];
+  refusedPatienceMs: number;
   clock: Clock;
   random: () => number;
 }
@@ -56,7 +57,9 @@ export class ListWatch<T extends KubeObject> {
   readonly #sink: ListWatchSink<T>;
   #resourceVersion: string | undefined;
   #failures = 0;
+  /** In a row, and since when. */
   #refusals = 0;
+  #refusedSince: number | undefined;
   /** The server has forgotten our version, and there has been no word of a watch since. */
   #forgotten = false;
   /** Set when a continue token expired under way: the next LIST asks for everything at once. */
@@ -83,7 +86,7 @@ export class ListWatch<T extends KubeObject> {
   async #recover(during: 'list' | 'watch', error: Error, signal: AbortSignal): Promise<void> {
     const refusal = await this.#refusalOf(error, signal);
     if (signal.aborted) return;
-    if (refusal !== undefined) return this.#outOfView(refusal, error, signal);
+    if (refusal !== undefined) return this.#refused(refusal, error, signal);
     if (isGone(error)) this.#forget(during);
     this.#failures++;
     const { clock, backoffMs, random } = this.#options;
@@ -104,15 +107,27 @@ export class ListWatch<T extends KubeObject> {
     return isServed ? 'forbidden' : 'not-served';
   }
 
-  /** What has changed by the time that it may be seen again is found by a LIST. */
-  async #outOfView(why: Refusal, error: Error, signal: AbortSignal): Promise<void> {
-    const { clock, refusedBackoffMs, random } = this.#options;
-    this.#resourceVersion = undefined;
-    this.#unpaged = false;
+  /**
+   * A server that starts forbids everything to everybody until it has read who may what: it is believed after a while.
+   * What has changed by the time that it may be seen again is found by a LIST.
+   */
+  async #refused(why: Refusal, error: Error, signal: AbortSignal): Promise<void> {
+    const { clock, refusedBackoffMs, refusedPatienceMs, random } = this.#options;
     this.#wellAgain();
     this.#refusals++;
+    this.#refusedSince ??= clock.now();
+    const pauseMs = backoffDelay(this.#refusals, refusedBackoffMs, random);
+    const patienceMs = why === 'forbidden' ? this.#refusedSince + refusedPatienceMs - clock.now() : 0;
+    if (patienceMs > 0) return sleep(clock, Math.min(pauseMs, patienceMs), signal);
+    this.#resourceVersion = undefined;
+    this.#unpaged = false;
     this.#sink.refused(why, error);
-    await sleep(clock, backoffDelay(this.#refusals, refusedBackoffMs, random), signal);
+    await sleep(clock, pauseMs, signal);
+  }
+
+  #shown(): void {
+    this.#refusals = 0;
+    this.#refusedSince = undefined;
   }
 
   #forget(during: 'list' | 'watch'): void {
@@ -151,7 +166,7 @@ export class ListWatch<T extends KubeObject> {
       this.#resourceVersion = next ? undefined : page.metadata.resourceVersion;
     } while (next);
     this.#unpaged = false;
-    this.#refusals = 0;
+    this.#shown();
     this.#sink.listed(seen, this.#resourceVersion!);
   }
 
@@ -190,6 +205,7 @@ export class ListWatch<T extends KubeObject> {
   }
 
   #opened(): void {
+    this.#shown();
     this.#sink.contact();
     this.#sink.watching(true);
   }

@@ -159,6 +159,23 @@ describe('an informer on a faulty server', () => {
     });
   }
 
+  test('takes a refusal of a moment, as of a server that starts, for nothing: it resumes where it was', async () => {
+    const refused = { kind: 'status', code: 403, reason: 'Forbidden' } as const;
+    // Discovery is not ready either.
+    server.script('other', ...Array.from({ length: 3 }, () => ({ kind: 'status', code: 500 }) as const));
+    const states: string[] = [];
+    const watched = watch({ refusedBackoffMs: [5, 50], onScope: ({ state }) => states.push(state) });
+    await watched.informer.hasSynced;
+    await waitUntil('the watch is open', () => watched.informer.stats().watches === 1);
+    server.script('watch', refused, refused, refused);
+    server.resetWatches();
+    change();
+    await equalsTruth(watched);
+    assert.equal(server.pendingFaults, 0);
+    assert.deepEqual(states, ['in-view']);
+    assert.equal(watched.informer.stats().lists, 1);
+  });
+
   test('resumes where it was after a reset: no new LIST', async () => {
     const watched = watch();
     await watched.informer.hasSynced;

@@ -87,6 +87,7 @@ describe('an informer of which a part is out of view', () => {
       client,
       resource,
       refusedBackoffMs: [20, 200],
+      refusedPatienceMs: 100,
       onScope: change => changes.push(change),
       onFault: fault => faults.push(fault),
       ...options,
