@@ -6,34 +6,39 @@
 import { randomFillSync } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { perhapsFull, type Trouble, troubleOf } from './trouble.ts';
+import { explains, perhapsFull, type Trouble, troubleOf } from './trouble.ts';
 
-/** More than one page: what is missing is seldom the last few bytes. */
-const PROBE_BYTES = 256 * 1024;
+const BLOCK_BYTES = 64 * 1024;
 
-/** What an error of the database in this directory means, the volume having been asked where SQLite cannot know. */
-export function troubleIn(directory: string, error: unknown): Trouble {
-  return perhapsFull(error) && takesNoMore(directory) ? 'full' : troubleOf(error);
+/**
+ * What an error of the database in this directory means, the volume having been asked where SQLite cannot know.
+ * `bytes`: as much as what failed may have wanted.
+ */
+export function troubleIn(directory: string, bytes: number, error: unknown): Trouble {
+  return perhapsFull(error) && explains(refusalOf(directory, bytes), error) ? 'full' : troubleOf(error);
 }
 
-function takesNoMore(directory: string): boolean {
+/** Why the volume does not take so much more; undefined = it does. */
+function refusalOf(directory: string, bytes: number): unknown {
   const path = join(directory, 'room.tmp');
   try {
-    write(path);
-    return false;
+    write(path, bytes);
+    return undefined;
   } catch (error) {
-    return troubleOf(error) === 'full';
+    return error;
   } finally {
     rmSync(path, { force: true });
   }
 }
 
 /** To the disk, since a network file system may say only then that there is no room. */
-function write(path: string): void {
+function write(path: string, bytes: number): void {
   const file = openSync(path, 'w', 0o600);
   try {
     // Random, for a file system that compresses would keep zeros in no room at all.
-    writeSync(file, randomFillSync(Buffer.allocUnsafe(PROBE_BYTES)));
+    const block = randomFillSync(Buffer.allocUnsafe(BLOCK_BYTES));
+    // A block is taken in part where that is all there is room for; the next one is refused.
+    for (let written = 0; written < bytes; ) written += writeSync(file, block);
     fsyncSync(file);
   } finally {
     closeSync(file);

@@ -45,6 +45,8 @@ CREATE TABLE gone (id TEXT PRIMARY KEY, place INTEGER NOT NULL) WITHOUT ROWID;
 export const MIGRATIONS: readonly string[] = [VERSION_1];
 
 export const PAGE_BYTES = 8192;
+/** More than opening writes: a few pages. */
+const OPENING_BYTES = 256 * 1024;
 /** Longer logs were not faster: see the measurement in docs/spool.md. */
 const MOST_LOG_PAGES = 1024;
 const LEAST_LOG_PAGES = 64;
@@ -108,7 +110,7 @@ export function openDatabase(file: string): DatabaseSync {
 
 function refusalOf(error: unknown, file: string): Refusal {
   const text = describe(error);
-  switch (troubleIn(dirname(file), error)) {
+  switch (troubleIn(dirname(file), OPENING_BYTES, error)) {
     case 'busy':
       return new Refusal('owned', `${file} is locked by another process`);
     case 'corrupt':

@@ -245,7 +245,8 @@ export class Store {
   }
 
   #troubleOf(error: unknown): Trouble {
-    return troubleIn(this.#parts.options.directory, error);
+    const { directory, volumeBytes } = this.#parts.options;
+    return troubleIn(directory, ballastBytes(volumeBytes), error);
   }
 
   #loseTrust(error: unknown): void {

@@ -39,10 +39,16 @@ const SYSTEM: ReadonlyMap<string, Trouble> = new Map([
 const WRITE_FAILED = 778;
 const CANNOT_OPEN = 14;
 
-/** A volume without room (quota, inodes) may look to SQLite like this. Ask the volume: troubleIn (room-probe.ts). */
+/** A volume without room (quota, inodes) may look to SQLite like this. Only the volume knows: troubleIn (room-probe.ts). */
 export function perhapsFull(error: unknown): boolean {
   const errcode = sqliteCode(error);
   return errcode !== undefined && (errcode === WRITE_FAILED || (errcode & 0xff) === CANNOT_OPEN);
+}
+
+/** Whether what the volume answers to another file, written there and then, is the reason of such an error. */
+export function explains(refusal: unknown, error: unknown): boolean {
+  // A write that failed with ENOSPC SQLite would have named so.
+  return sqliteCode(error) === WRITE_FAILED ? isQuota(refusal) : troubleOf(refusal) === 'full';
 }
 
 /** EDQUOT: libuv has no name for it, so that such an error has its number alone. */

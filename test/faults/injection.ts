@@ -16,19 +16,19 @@ export interface Fault {
   readonly error?: string;
   /** Which of the calls fail, strace's `when`; default: all. */
   readonly when?: string;
-  /** Further calls, that fail each time. */
-  readonly always?: string;
+  /** Further calls, that fail from the third on. */
+  readonly later?: string;
   /** Only calls on these files; default: all. */
   readonly paths?: readonly string[];
 }
 
 /** strace and its options in front of a command, or of `-p PID`; each such call is written to `trace`. */
 export function failing(fault: Fault, trace: string): string[] {
-  const { call, error = 'EIO', when = '1+', paths = [], always } = fault;
+  const { call, error = 'EIO', when = '1+', paths = [], later } = fault;
   const only = paths.flatMap(path => ['-P', path]);
-  const calls = always === undefined ? call : `${call},${always}`;
+  const calls = later === undefined ? call : `${call},${later}`;
   const what = ['-e', `trace=${calls}`, '-e', `inject=${call}:error=${error}:when=${when}`];
-  const too = always === undefined ? [] : ['-e', `inject=${always}:error=${error}`];
+  const too = later === undefined ? [] : ['-e', `inject=${later}:error=${error}:when=3+`];
   return ['strace', '-f', '-o', trace, ...only, ...what, ...too];
 }
 

@@ -71,7 +71,7 @@ describe('a log that fails', { skip: straceMissing }, () => {
     ],
     [
       'a quota is used up once (EDQUOT, which SQLite takes for a broken disk): likewise',
-      { call: 'pwrite64', error: 'EDQUOT', when: '200', always: 'write' },
+      { call: 'pwrite64', error: 'EDQUOT', when: '200', later: 'write' },
       'disk-full',
       false,
     ],
