@@ -53,6 +53,8 @@ export interface DraftOptions {
   /** Queues the finished message; resolves when it is on disk. */
   readonly put: (op: PutOp, body: Buffer | undefined) => Promise<void>;
   readonly wrote: (bytes: number) => void;
+  /** The store did not take a part of it. */
+  readonly refused: (error: unknown) => void;
 }
 
 /** What commit() writes beside the body. */
@@ -195,6 +197,7 @@ export class ArrivingMessage implements Draft {
       .call({ op: 'chunk', n, sequence: this.#sequence++, data }, data.buffer)
       .catch(error => {
         this.#problem ??= error;
+        this.#options.refused(error);
       })
       .finally(() => {
         this.#underWay--;

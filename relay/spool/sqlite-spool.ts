@@ -101,6 +101,7 @@ export class SqliteSpool implements OpenSpool {
       flow: this.#flow,
       put: (op, body) => this.#put(op, body),
       wrote: bytes => this.#disk.wrote(bytes),
+      refused: error => this.#refused(error),
     });
   }
 
@@ -110,10 +111,14 @@ export class SqliteSpool implements OpenSpool {
     try {
       await this.#channel.call({ ...op, claim: op.claim || taker !== undefined, at: this.#moment() });
     } catch (error) {
-      if (error instanceof SpoolError && error.kind === 'disk-full') this.#disk.full();
+      this.#refused(error);
       throw error;
     }
     taker?.take({ message: messageOf(rowOfPut(op)), ...(body === undefined ? {} : { body }) });
+  }
+
+  #refused(error: unknown): void {
+    if (error instanceof SpoolError && error.kind === 'disk-full') this.#disk.full();
   }
 
   async claim(query: ClaimQuery): Promise<readonly Claim[]> {
