@@ -12,7 +12,7 @@ export type Group = {
   readonly name: string;
   /** Globs in the directory `test`. */
   readonly files: readonly string[];
-  /** How many files at a time. */
+  /** How many files at a time, for two cores: three where they wait more than they work. */
   readonly concurrency: number;
   /** Longest time of one file, in minutes: generous, for a busy machine. */
   readonly minutes: number;
@@ -43,21 +43,54 @@ async function chartToolsMissing(): Promise<string | undefined> {
 /** All groups. */
 export const groups: readonly Group[] = [
   { name: 'unit', files: ['unit/**'], concurrency: 2, minutes: 5 },
-  { name: 'smtp', files: ['smtp/**', 'failover/**', 'demo/**'], concurrency: 2, minutes: 10 },
-  { name: 'clients', files: ['clients/**'], concurrency: 2, minutes: 5, missing: realProgramsMissing },
-  { name: 'faults', files: ['faults/**'], concurrency: 2, minutes: 15 },
+  {
+    name: 'smtp',
+    files: ['smtp/**', 'failover/**', 'demo/**'],
+    concurrency: 3,
+    minutes: 10,
+    longest: ['failover/waiting-mail.test.ts', 'failover/property.test.ts'],
+  },
+  {
+    name: 'clients',
+    files: ['clients/**'],
+    concurrency: 3,
+    minutes: 5,
+    longest: ['clients/real-provider-faults.test.ts', 'clients/real-providers.test.ts'],
+    missing: realProgramsMissing,
+  },
+  {
+    name: 'faults',
+    files: ['faults/**'],
+    concurrency: 3,
+    minutes: 15,
+    longest: [
+      'faults/spool/crash.test.ts',
+      'faults/relay/start.test.ts',
+      'faults/spool/failing-calls.test.ts',
+      'faults/relay/crash.test.ts',
+    ],
+  },
   {
     name: 'operator',
     files: ['operator/**', 'kube/**', 'cluster/api-server.test.ts'],
-    concurrency: 2,
+    concurrency: 3,
     minutes: 10,
+    longest: [
+      'operator/deletion.test.ts',
+      'operator/empty-volumes.test.ts',
+      'operator/program.test.ts',
+      'operator/orphans.test.ts',
+      'operator/out-of-view.test.ts',
+      'operator/status.test.ts',
+      'kube/lease.test.ts',
+    ],
     missing: apiServerMissing,
   },
   { name: 'chart', files: ['chart/**'], concurrency: 2, minutes: 5, missing: chartToolsMissing },
   {
     name: 'e2e',
     files: ['e2e/**', 'cluster/**'],
-    concurrency: 3, // they wait more than they work
+    concurrency: 3,
     minutes: 20,
     onCluster: true,
     longest: ['e2e/operator.test.ts', 'e2e/pods.test.ts'],
