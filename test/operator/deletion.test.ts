@@ -11,7 +11,7 @@ import { gone } from './gone.ts';
 import { Rig, relayStatus } from './rig.ts';
 
 /** They wait more than they work: for grace times and for pods that are asked again. */
-const atOnce = { concurrency: 16 };
+const atOnce = { concurrency: 4 };
 
 describe('the deletion of a MailRelay whose volume is to go with it', atOnce, () => {
   let rig: Rig;

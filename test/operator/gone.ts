@@ -1,4 +1,5 @@
 /** The end of a MailRelay where no controllers are: its pods end when its workload wants none. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { mailRelays } from '../../operator/api/mail-relay.ts';
 import { labels } from '../../operator/api/names.ts';
 import { pods } from '../../operator/reconcile/caches.ts';
@@ -11,7 +12,11 @@ const timeoutMs = 60_000;
 /** Waits until it is gone, and takes its pods away when the operator wants that. */
 export async function gone(rig: Rig, namespace: string, name = 'mail'): Promise<void> {
   const ref = { name, namespace };
-  const isGone = async () => (await rig.client.find(mailRelays, ref)) === undefined;
+  const isGone = async () => {
+    // Several requests a look, and seconds to wait.
+    await delay(100);
+    return (await rig.client.find(mailRelays, ref)) === undefined;
+  };
   const wantsNone = async () => {
     const deployment = await rig.client.find(deployments, ref);
     const set = await rig.client.find(statefulSets, ref);
