@@ -133,18 +133,22 @@ describe('the operator as a program', () => {
     const second = await startProcess('steady');
     // It counts from its first look at the lease.
     await isSynced('steady');
-    // Somebody edits without a pause, so that whoever believes to lead has something to write at any moment.
     let isOver = false;
-    const edits = (async (): Promise<void> => {
+    const edit = async (): Promise<void> => {
       for (let count = 0; !isOver; count += 1) {
         await rig.patchRelay(namespace, { retry: { attempts: 1 + (count % 10) } });
         await new Promise(resolve => setTimeout(resolve, 50));
       }
-    })();
+    };
+    let edits: Promise<void> | undefined;
     const written = async (by: string): Promise<boolean> => writers(await rig.audit.since(mark)).includes(by);
     try {
       await waitUntil('the first one writes', () => written('stalled'));
+      // What is on its way when the process stops nobody can call back: it has nothing on its way.
+      await rig.settled(mark);
       await first.freeze();
+      // From now on somebody edits without a pause: whoever believes to lead has something to write at any moment.
+      edits = edit();
       await waitUntil('the other one leads', async () => (await holder()) !== firstHolder, 20_000);
       await waitUntil('it writes', () => written('steady'));
       const woken = await rig.audit.mark();
