@@ -39,6 +39,8 @@ export interface ProviderSetDeps extends Omit<ProviderDeps, 'healthChanged' | 'u
 export class ProviderSet {
   readonly #deps: ProviderSetDeps;
   #providers: readonly Provider[] = [];
+  /** Replaced or removed, with mail still under way on their connections. */
+  #leaving: readonly Provider[] = [];
   #standings = new Map<string, Standing>();
 
   constructor(deps: ProviderSetDeps) {
@@ -58,7 +60,9 @@ export class ProviderSet {
       old.map(({ config }) => config),
     );
     this.#providers = configs.map(config => this.#keep(known.get(config.name), config) ?? this.#make(config));
-    for (const provider of old) if (!this.#providers.includes(provider)) provider.close();
+    const gone = old.filter(provider => !this.#providers.includes(provider));
+    for (const provider of gone) provider.close();
+    this.#leaving = [...this.#leaving, ...gone].filter(({ connections }) => connections > 0);
     this.#tellStates();
     return !same;
   }
@@ -101,9 +105,9 @@ export class ProviderSet {
     for (const provider of this.#providers) provider.close();
   }
 
-  /** Cuts running transactions. */
+  /** Cuts running transactions, those on providers that a reload has replaced or removed as well. */
   destroy(): void {
-    for (const provider of this.#providers) provider.destroy();
+    for (const provider of [...this.#providers, ...this.#leaving]) provider.destroy();
   }
 
   /** The provider as it is, with its new limits, unless it is to be reached in another way. */

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { hello } from '../smtp/client.ts';
-import { drop, take, wait } from '../smtp/script.ts';
+import { drop, stall, take, wait } from '../smtp/script.ts';
 import { gate, until } from '../smtp/wait.ts';
 import { put, scene, text } from '../unit/spool/fixture.ts';
-import { type RelayUnderTest, withRelay } from './relay-under-test.ts';
+import { type Json, type RelayUnderTest, withRelay } from './relay-under-test.ts';
 
 /** Keeps sending until it fails. Resolves with the subjects that got their 250. */
 async function sendUntilClosed(relay: RelayUnderTest, name: string): Promise<string[]> {
@@ -76,6 +76,32 @@ describe('a stop', { concurrency: true }, () => {
       },
     );
   });
+
+  for (const [what, entries] of Object.entries({
+    replaced: [{ timeouts: { finalDotSeconds: 60, commandSeconds: 20 } }, {}],
+    removed: [{}],
+  })) {
+    test(`cuts at its deadline what still runs on a provider that a reload has ${what}`, () =>
+      withRelay(
+        {
+          providers: [{ script: { dot: stall }, entry: { timeouts: { finalDotSeconds: 60 } } }, {}],
+          config: { shutdown: { graceSeconds: 0, deadlineSeconds: 1 } },
+        },
+        async relay => {
+          const id = await relay.send();
+          await until(() => relay.provider().transactions.length === 1, 'the transaction');
+          await relay.reconfigure(config => {
+            const old = (config['forwardProviders'] as Json[]).slice(-entries.length);
+            return { ...config, forwardProviders: old.map((entry, at) => ({ ...entry, ...entries[at] })) };
+          });
+          const startedAt = performance.now();
+          await relay.halt();
+          const tookMs = performance.now() - startedAt;
+          assert.ok(tookMs < 30_000, `the stop took ${tookMs} ms`);
+          assert.equal(relay.heard('delivery-ambiguous', id).length, 1);
+        },
+      ));
+  }
 
   test('between two transactions of a message remembers that the first is unknown', async () => {
     const held = gate();

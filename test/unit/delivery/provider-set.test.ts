@@ -28,7 +28,7 @@ function setOf(down: Set<string> = new Set()) {
     const provider = set.all.find(one => one.name === name);
     await provider?.acquire('fresh', () => false);
   };
-  return { set, events: around.events, recovered, states, open, down };
+  return { set, events: around.events, sessions: around.sessions, recovered, states, open, down };
 }
 
 describe('the providers at work', () => {
@@ -66,6 +66,26 @@ describe('the providers at work', () => {
     assert.notEqual(set.all[1], b);
     assert.equal((await b?.acquire('fresh', () => false))?.kind, 'replaced');
     set.destroy();
+  });
+
+  test('what still runs on those that a reload replaced or removed is cut as well when all is cut', async () => {
+    const { set, sessions } = setOf();
+    set.configure([config('a'), config('b'), config('c')]);
+    const grants = await Promise.all(set.all.map(provider => provider.acquire('fresh', () => false)));
+    set.configure([config('a', { port: 26 }), config('c')]);
+    set.configure([config('c')]);
+    assert.deepEqual(
+      sessions.map(({ closedBy }) => closedBy),
+      [undefined, undefined, undefined],
+      'a reload cuts nothing',
+    );
+    const [replaced] = grants;
+    if (replaced?.kind === 'granted') replaced.release();
+    set.destroy();
+    assert.deepEqual(
+      sessions.map(({ closedBy }) => closedBy),
+      ['quit', 'destroy', 'destroy'],
+    );
   });
 
   test('another priority or limit changes nothing about health and connections, and holds from then on', async () => {
