@@ -10,18 +10,27 @@ import { type Bucket, full, inside, take } from './rate.ts';
 /** How long a provider that refused one connection more is not asked for more, ms. */
 const CEILING_MS = 60_000;
 
+/** How it refused one connection more: in words, or in a way that may mean so. */
+export type RefusedBy = 'said' | 'guessed';
+
+interface Ceiling {
+  readonly connections: number;
+  readonly by: RefusedBy;
+}
+
 export interface AllowanceDeps {
   readonly limits: () => ProviderLimits;
   /** Monotonic, ms. */
   readonly now: () => number;
   readonly onTrial: () => boolean;
-  /** A message that the rate held back may go now. */
+  /** A message that the rate held back may go now, or one connection more be asked for. */
   readonly again: () => void;
 }
 
 export class Allowance {
   readonly #deps: AllowanceDeps;
-  #ceiling: { readonly connections: number; readonly until: number } | undefined;
+  #ceiling: Ceiling | undefined;
+  #ceilingTimer: NodeJS.Timeout | undefined;
   #recipients: { readonly most: number; readonly configured: number } | undefined;
   #bucket: Bucket | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -32,15 +41,25 @@ export class Allowance {
 
   /** The most connections at a time. */
   get connections(): number {
-    const { limits, now, onTrial } = this.#deps;
-    const ceiling = this.#ceiling;
-    const refused = ceiling !== undefined && now() < ceiling.until ? [ceiling.connections] : [];
-    return Math.min(limits().maxConnections, ...refused, ...(onTrial() ? [trialMessages] : []));
+    const { limits, onTrial } = this.#deps;
+    const refused = this.#ceiling?.connections ?? Number.POSITIVE_INFINITY;
+    return Math.min(limits().maxConnections, refused, ...(onTrial() ? [trialMessages] : []));
   }
 
-  /** It has so many connections and refused one more. */
-  refusedBeyond(connections: number): void {
-    this.#ceiling = { connections, until: this.#deps.now() + CEILING_MS };
+  /** It has so many connections and refused one more. `again` will be called when it may be asked for more. */
+  refusedBeyond(connections: number, by: RefusedBy): void {
+    this.#ceiling = { connections, by };
+    clearTimeout(this.#ceilingTimer);
+    this.#ceilingTimer = setTimeout(() => {
+      this.#ceiling = undefined;
+      this.#deps.again();
+    }, CEILING_MS);
+    this.#ceilingTimer.unref();
+  }
+
+  /** Nothing works on the connections it has: that it wants no more of them holds only where it said so. */
+  doubt(): void {
+    if (this.#ceiling?.by === 'guessed') this.#ceiling = undefined;
   }
 
   /** The most recipients in one transaction. What was found out holds until another limit is configured. */
@@ -91,5 +110,6 @@ export class Allowance {
 
   stop(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#ceilingTimer);
   }
 }

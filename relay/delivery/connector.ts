@@ -5,7 +5,7 @@
  */
 import type { ProviderConfig, ReplyRule, RetryConfig } from '../config/config.ts';
 import type { Emit } from '../telemetry/events.ts';
-import type { Allowance } from './allowance.ts';
+import type { Allowance, RefusedBy } from './allowance.ts';
 import { ConnectSeries } from './connect-series.ts';
 import { describe, type Failure } from './failure.ts';
 import { judge } from './judge.ts';
@@ -40,6 +40,8 @@ export interface ConnectorDeps {
 
 /** Connections opened at the same time while others already work. */
 const PARALLEL_OPENS = 4;
+/** A connection at work that said or took something within this time works, ms. Most answers to a final dot are sooner. */
+const WORKS_MS = 10_000;
 
 export class Connector {
   readonly #deps: ConnectorDeps;
@@ -86,6 +88,8 @@ export class Connector {
 
   /** Opens what is lacking and allowed. */
   fill(): void {
+    if (this.#works) this.#series.end();
+    else this.#allowance.doubt();
     while (this.#needsOneMore()) void this.#open();
   }
 
@@ -105,20 +109,24 @@ export class Connector {
     return this.connections < this.#allowance.connections;
   }
 
+  /** Does mail go over a connection that there is? If not, one more is opened as if it were the first. */
+  get #works(): boolean {
+    return this.#pool.idle > 0 || this.#pool.quietMs < WORKS_MS;
+  }
+
   #needsOneMore(): boolean {
-    const { established } = this.#pool;
     if (this.#series.pausing || !this.#deps.usable()) return false;
-    if (this.#opening.size >= (established === 0 ? 1 : PARALLEL_OPENS)) return false;
+    if (this.#opening.size >= (this.#works ? PARALLEL_OPENS : 1)) return false;
     // What the rate holds back needs no connection yet: opened now, it would idle, end, and be opened again.
     const wanted = this.#allowance.shares(this.#deps.waiting()) > this.#pool.idle + this.#opening.size;
-    if (!(wanted || (established === 0 && this.#series.running))) return false;
+    if (!(wanted || this.#series.running)) return false;
     return this.#hasRoom;
   }
 
   async #open(): Promise<void> {
     const opening = { since: this.#deps.now() };
     this.#opening.add(opening);
-    if (this.#pool.established === 0) this.#series.begin();
+    if (!this.#works) this.#series.begin();
     const result = await tryToOpen(this.#deps.open);
     this.#opening.delete(opening);
     if (this.#stopped) {
@@ -136,7 +144,7 @@ export class Connector {
   #failed(failure: Failure, startedAt: number): void {
     const verdict = judge(failure, { acceptedBefore: 0 }, this.#deps.rules());
     const tryNumber = this.#series.try;
-    const { established } = this.#pool;
+    const limit = this.#limitMet(verdict);
     const retryInMs = this.#series.failed(verdict.again === 'retry');
     tellOpenFailed(this.#deps.emit, {
       config: this.#deps.config(),
@@ -147,18 +155,24 @@ export class Connector {
       durationMs: this.#deps.now() - startedAt,
       retryInMs,
     });
-    if (established > 0) {
-      // The connections it has still work: it wants no more of them for now.
-      this.#allowance.refusedBeyond(established);
+    if (limit !== undefined) {
+      this.#allowance.refusedBeyond(this.#pool.established, limit);
       this.#series.end();
-      if (verdict.class === 'rate' || verdict.class === 'service') return;
+      if (limit === 'said') return;
     }
     // 4xx to AUTH and the like: a glitch that the next try may not meet, or else a throttle.
     const mayPass = verdict.effect === 'cool-down' && retryInMs !== undefined;
     if (!mayPass) this.#deps.failed(verdict, describe(failure));
-    if (this.#deps.usable() && retryInMs === undefined && established === 0) {
+    if (this.#deps.usable() && retryInMs === undefined && limit === undefined) {
       this.#series.end();
       this.#deps.gaveUp(describe(failure));
     }
+  }
+
+  /** Whether it wants no more connections than it has, and how that shows. */
+  #limitMet(verdict: Verdict): RefusedBy | undefined {
+    if (this.#pool.established === 0) return undefined;
+    if (verdict.class === 'rate' || verdict.class === 'service') return 'said';
+    return this.#works ? 'guessed' : undefined;
   }
 }

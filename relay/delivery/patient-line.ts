@@ -19,6 +19,8 @@ export interface PatienceDeps {
   readonly late: () => boolean;
   /** For how long nothing has moved that mail waits for, ms. */
   readonly stillMs: () => number;
+  /** Who could not leave waits on: what was not worth a try before may be now. */
+  readonly again: () => void;
 }
 
 /** Between two looks whether who waits may leave. */
@@ -75,6 +77,7 @@ export class PatientLine {
     const look = (): void => {
       this.#timer = undefined;
       this.dismissImpatient();
+      this.#deps.again();
       this.keepLooking();
     };
     this.#timer = setTimeout(look, left > 0 ? left : Math.max(patienceMs, SHORTEST_LOOK_MS));

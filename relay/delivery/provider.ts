@@ -53,6 +53,7 @@ export class Provider {
     patienceMs: () => this.#deps.retry().patienceMs,
     late: () => this.#connector.late,
     stillMs: () => this.#connector.stillMs ?? 0,
+    again: () => this.#pump(),
   });
   readonly #allowance: Allowance;
   readonly #connector: Connector;

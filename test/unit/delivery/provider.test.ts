@@ -269,6 +269,22 @@ describe('patience', { concurrency: true }, () => {
     provider.destroy();
   });
 
+  test('is not needed where one more was refused beside one that hangs: it is tried again when nothing has moved for ten seconds', async () => {
+    const { provider, stand } = standing(config, count =>
+      count === 2 ? Promise.reject(refused) : new FakeSession(),
+    );
+    await granted(provider);
+    const waiting = granted(provider);
+    await until(() => provider.connections === 1, 'the refusal');
+    stand(9000);
+    provider.reconfigure(config);
+    assert.equal(provider.connections, 1, 'it may want no more of them');
+    stand(1000);
+    (await waiting).release();
+    assert.equal(provider.connections, 2);
+    provider.destroy();
+  });
+
   test('begins when a connection is taken, however long it was idle before', async () => {
     const { provider, stand } = standing(one);
     (await granted(provider)).release();
