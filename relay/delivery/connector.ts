@@ -43,13 +43,19 @@ const PARALLEL_OPENS = 4;
 /** A connection at work that said or took something within this time works, ms. Most answers to a final dot are sooner. */
 const WORKS_MS = 10_000;
 
+interface Opening {
+  readonly since: number;
+  /** Others worked when it was begun. */
+  readonly further: boolean;
+}
+
 export class Connector {
   readonly #deps: ConnectorDeps;
   readonly #pool: ProviderPool;
   readonly #allowance: Allowance;
   readonly #series: ConnectSeries;
   /** Connections that are being opened, and since when: the oldest first. */
-  readonly #opening = new Set<{ readonly since: number }>();
+  readonly #opening = new Set<Opening>();
   #stopped = false;
 
   constructor(deps: ConnectorDeps) {
@@ -124,16 +130,16 @@ export class Connector {
   }
 
   async #open(): Promise<void> {
-    const opening = { since: this.#deps.now() };
+    const opening = { since: this.#deps.now(), further: this.#works };
     this.#opening.add(opening);
-    if (!this.#works) this.#series.begin();
+    if (!opening.further) this.#series.begin();
     const result = await tryToOpen(this.#deps.open);
     this.#opening.delete(opening);
     if (this.#stopped) {
       if (result.session !== undefined) void result.session.quit();
       return;
     }
-    if (result.session === undefined) this.#failed(result.failure, opening.since);
+    if (result.session === undefined) this.#failed(result.failure, opening);
     else {
       this.#series.end();
       this.#pool.add(result.session, this.#deps.changed);
@@ -141,38 +147,42 @@ export class Connector {
     this.#deps.changed();
   }
 
-  #failed(failure: Failure, startedAt: number): void {
+  #failed(failure: Failure, opening: Opening): void {
     const verdict = judge(failure, { acceptedBefore: 0 }, this.#deps.rules());
+    const limit = this.#limitMet(verdict, opening);
     const tryNumber = this.#series.try;
-    const limit = this.#limitMet(verdict);
-    const retryInMs = this.#series.failed(verdict.again === 'retry');
+    const retryInMs = limit === undefined ? this.#series.failed(verdict.again === 'retry') : undefined;
     tellOpenFailed(this.#deps.emit, {
       config: this.#deps.config(),
       failure,
       verdict,
       tryNumber,
       tries: this.#deps.retry().attempts,
-      durationMs: this.#deps.now() - startedAt,
+      durationMs: this.#deps.now() - opening.since,
       retryInMs,
     });
     if (limit !== undefined) {
-      this.#allowance.refusedBeyond(this.#pool.established, limit);
       this.#series.end();
-      if (limit === 'said') return;
+      this.#allowance.refusedBeyond(Math.max(1, this.#pool.established), limit);
+      return;
     }
     // 4xx to AUTH and the like: a glitch that the next try may not meet, or else a throttle.
     const mayPass = verdict.effect === 'cool-down' && retryInMs !== undefined;
     if (!mayPass) this.#deps.failed(verdict, describe(failure));
-    if (this.#deps.usable() && retryInMs === undefined && limit === undefined) {
+    if (this.#deps.usable() && retryInMs === undefined) {
       this.#series.end();
       this.#deps.gaveUp(describe(failure));
     }
   }
 
-  /** Whether it wants no more connections than it has, and how that shows. */
-  #limitMet(verdict: Verdict): RefusedBy | undefined {
-    if (this.#pool.established === 0) return undefined;
-    if (verdict.class === 'rate' || verdict.class === 'service') return 'said';
-    return this.#works ? 'guessed' : undefined;
+  /**
+   * Whether it wants no more connections than it has, and how that shows: in
+   * words, or by a failure beside connections that work. What another try would
+   * only repeat (a certificate, a password) is no limit.
+   */
+  #limitMet(verdict: Verdict, { further }: Opening): RefusedBy | undefined {
+    const said = verdict.class === 'rate' || verdict.class === 'service';
+    if (said) return further || this.#pool.established > 0 ? 'said' : undefined;
+    return verdict.again === 'retry' && (further || this.#works) ? 'guessed' : undefined;
   }
 }

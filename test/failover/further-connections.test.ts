@@ -1,7 +1,8 @@
 /** Connections beyond those that a provider has: refused, or opened in vain, and what mail that waits for one does. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { stall } from '../smtp/script.ts';
+import type { ScriptedProvider } from '../smtp/provider.ts';
+import { type Action, reset, stall, wait } from '../smtp/script.ts';
 import { until } from '../smtp/wait.ts';
 import { withRelay } from './relay-under-test.ts';
 
@@ -22,4 +23,49 @@ describe('one connection more than a provider has', { concurrency: true }, () =>
         await relay.until('recipient-delivered', 1, held);
       },
     ));
+
+  for (const [what, stage, refusal] of [
+    ['closed at once', 'connect', reset],
+    ['left without a greeting', 'greeting', stall],
+  ] as const) {
+    test(`and is ${what} costs a provider that works no mail`, async () => {
+      let first: ScriptedProvider | undefined;
+      let beyond = 0;
+      const limit = (): Action | undefined => {
+        if (first === undefined || first.counters.connectionsNow <= 2) return undefined;
+        beyond += 1;
+        return refusal;
+      };
+      const entry = { limits: { maxConnections: 10 }, timeouts: { greetingSeconds: 1 } };
+      // Each answer takes a while, so that mail waits and more connections are wanted.
+      const slowly = (): Action => wait(new Promise(resolve => setTimeout(resolve, 50)));
+      const script = { [stage]: limit, dot: slowly };
+      await withRelay({ providers: [{ script, entry }, {}] }, async relay => {
+        first = relay.provider(0);
+        await relay.sendMany(100);
+        await relay.until('recipient-delivered', 100, undefined, 60_000);
+        await until(() => beyond > 0, 'a refused connection');
+        assert.equal(relay.provider(0).messages.length, 100);
+        assert.deepEqual(relay.heard('provider-state'), []);
+      });
+    });
+  }
+
+  test('and is closed keeps no mail behind those that hang: it leaves after patience', () => {
+    let first: ScriptedProvider | undefined;
+    const limit = (): Action | undefined =>
+      first !== undefined && first.counters.connectionsNow > 2 ? reset : undefined;
+    const setup = { script: { connect: limit, dot: stall }, entry: { timeouts: { finalDotSeconds: 60 } } };
+    return withRelay({ providers: [setup, {}], config: { retry: { patienceSeconds: 1 } } }, async relay => {
+      first = relay.provider(0);
+      const held = [await relay.send(), await relay.send()];
+      await until(() => relay.provider(0).transactions.length === 2, 'two transactions that hang');
+      const ids = await relay.sendMany(5);
+      for (const id of ids) await relay.until('recipient-delivered', 1, id);
+      assert.equal(relay.provider(1).messages.length, 5);
+      relay.provider(0).release();
+      for (const id of held) await relay.until('recipient-delivered', 1, id);
+      assert.equal(relay.provider(0).messages.length, 2);
+    });
+  });
 });

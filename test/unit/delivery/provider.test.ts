@@ -140,6 +140,61 @@ describe('connections of a provider', { concurrency: true }, () => {
     provider.destroy();
   });
 
+  for (const [how, failure] of Object.entries({
+    'closing them': refused,
+    'saying nothing': openFailure({ stage: 'greeting', fault: 'timeout' }),
+    'breaking TLS': openFailure({ stage: 'tls', fault: 'lost' }),
+  })) {
+    test(`that a provider refuses by ${how} while others work do not count against it`, async () => {
+      const { deps, events } = surroundings((_, count) =>
+        count === 1 ? new FakeSession() : Promise.reject(failure),
+      );
+      const provider = new Provider({ ...config, limits: { ...config.limits, maxConnections: 10 } }, deps);
+      const grants = Array.from({ length: 6 }, () => granted(provider));
+      const first = await grants[0];
+      await until(() => events.length > 0, 'the refusals');
+      first?.release();
+      for (const grant of grants.slice(1)) (await grant).release();
+      assert.deepEqual(provider.health, { kind: 'closed', strikes: 0, softStrikes: 0 });
+      assert.ok(events.length <= 4, `${events.length} refused connections`);
+      provider.destroy();
+    });
+  }
+
+  test('that were begun while another worked do not count against the provider when that one has ended', async () => {
+    const doors = [gate(), gate(), gate(), gate()];
+    const { deps, sessions, events } = surroundings(async (_, count) => {
+      const door = count === 1 ? undefined : doors[count - 2];
+      if (door === undefined) return new FakeSession();
+      await door.opened;
+      throw refused;
+    });
+    const provider = new Provider({ ...config, limits: { ...config.limits, maxConnections: 10 } }, deps);
+    const grants = Array.from({ length: 6 }, () => granted(provider));
+    const first = await grants[0];
+    await until(() => provider.connections === 5, 'four more to be opened');
+    sessions[0]!.usable = false;
+    first?.release();
+    for (const door of doors) door.open();
+    for (const grant of grants.slice(1)) (await grant).release();
+    assert.equal(events.length, 4);
+    assert.deepEqual(provider.health, { kind: 'closed', strikes: 0, softStrikes: 0 });
+    provider.destroy();
+  });
+
+  test('that are refused while nothing has moved on the others for long do count', async () => {
+    let clock = 0;
+    const { deps, sessions } = surroundings((_, count) =>
+      count === 1 ? new FakeSession() : Promise.reject(refused),
+    );
+    const provider = new Provider(config, { ...deps, now: () => clock });
+    await granted(provider);
+    clock = sessions[0]!.quietMs = 10_000;
+    assert.equal((await provider.acquire('fresh', nowhereElse)).kind, 'unavailable');
+    assert.equal(provider.health.kind, 'open');
+    provider.destroy();
+  });
+
   test('that end while idle are replaced when the next message comes', async () => {
     const { deps, sessions } = surroundings();
     const provider = new Provider(config, deps);
