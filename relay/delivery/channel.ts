@@ -21,13 +21,21 @@ export type Answer =
   | { readonly reply: Reply; readonly silence?: undefined }
   | { readonly reply?: undefined; readonly silence: Silence };
 
+/** The slowest line that is waited for, bytes a ms: 64 KiB/s. */
+const SLOWEST_LINE = 65_536 / 1000;
+/** The most that a kernel holds of what was written: the largest send buffer of Linux by default, bytes. */
+const SEND_BUFFER = 4 * 1024 * 1024;
+
 export class Channel {
   readonly #socket: Socket;
   readonly #reader = new ReplyReader();
   readonly #replies: Reply[] = [];
   #ended: Silence | undefined;
-  /** When something came or went last, by the monotonic clock. */
-  #activeAt = performance.now();
+  /**
+   * When something came last, or what was written has gone even over the slowest
+   * line, by the monotonic clock: what the kernel holds is not seen to leave.
+   */
+  #activeUntil = performance.now();
   /** Whoever waits for something to happen; called once. */
   #wake: (() => void) | undefined;
   #onUnasked: (() => void) | undefined;
@@ -41,9 +49,9 @@ export class Channel {
     socket.on('close', () => this.#end({ fault: 'lost', message: 'the connection was closed' }));
   }
 
-  /** For how long nothing has come or gone, ms. */
+  /** For how long nothing has come, and nothing can have been on its way out, ms. */
   get quietMs(): number {
-    return performance.now() - this.#activeAt;
+    return Math.max(0, performance.now() - this.#activeUntil);
   }
 
   /** How the connection ended, or undefined while it lives. */
@@ -64,7 +72,7 @@ export class Channel {
   /** Writes in one go. A connection that has ended swallows it: the next answer tells. */
   write(...pieces: readonly (Buffer | string)[]): void {
     if (this.#ended !== undefined) return;
-    this.#active();
+    this.#leaves(pieces);
     const socket = this.#socket;
     if (pieces.length > 1) socket.cork();
     for (const piece of pieces) socket.write(piece);
@@ -74,7 +82,7 @@ export class Channel {
   /** As write(). `taken`: the network has the first, and its memory is free; never called when it has not. */
   lend(taken: () => void, first: Buffer, ...more: readonly Buffer[]): void {
     if (this.#ended !== undefined) return;
-    this.#active();
+    this.#leaves([first, ...more]);
     const socket = this.#socket;
     socket.cork();
     socket.write(first, error => {
@@ -135,13 +143,16 @@ export class Channel {
     });
   }
 
-  #active(): void {
-    this.#activeAt = performance.now();
+  #leaves(pieces: readonly (Buffer | string)[]): void {
+    const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
+    const now = performance.now();
+    const gone = Math.max(now, this.#activeUntil) + bytes / SLOWEST_LINE;
+    this.#activeUntil = Math.min(gone, now + SEND_BUFFER / SLOWEST_LINE);
   }
 
   #read(chunk: Buffer): void {
     if (this.#ended !== undefined) return;
-    this.#active();
+    this.#activeUntil = performance.now();
     for (const reply of this.#reader.push(chunk)) {
       if (reply === 'garbled') {
         this.#end({ fault: 'garbled', message: 'the provider sent something that is not an SMTP reply' });

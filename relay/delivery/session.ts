@@ -43,7 +43,7 @@ export interface Session {
   readonly transactions: number;
   /** false once it failed, was closed by the peer, or was told 421. */
   readonly usable: boolean;
-  /** For how long nothing has come or gone on it, ms. */
+  /** For how long nothing has come on it, and nothing can have been on its way out, ms. */
   readonly quietMs: number;
   /**
    * Runs one transaction. Never rejects: whatever happens is in the report. Not
