@@ -7,6 +7,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ProviderConfig } from '../config/config.ts';
 import type { ProviderState } from '../telemetry/events.ts';
+import type { Health } from './breaker.ts';
 import { Provider, type ProviderDeps } from './provider.ts';
 
 /** One provider, for /status and metrics. */
@@ -32,7 +33,7 @@ interface Standing {
 export interface ProviderSetDeps extends Omit<ProviderDeps, 'healthChanged' | 'urgent'> {
   /** Is there mail to send? */
   readonly mailWaits: () => boolean;
-  /** A provider that was out of use may be used again. */
+  /** A provider that was out of use may be used again, and mail may wait for it. */
   readonly recovered: (provider: Provider) => void;
 }
 
@@ -42,6 +43,8 @@ export class ProviderSet {
   /** Replaced or removed, with mail still under way on their connections. */
   #leaving: readonly Provider[] = [];
   #standings = new Map<string, Standing>();
+  /** For some of the time since the last return no provider could be used. */
+  #stoodStill = false;
 
   constructor(deps: ProviderSetDeps) {
     this.#deps = deps;
@@ -64,6 +67,7 @@ export class ProviderSet {
     for (const provider of gone) provider.close();
     this.#leaving = [...this.#leaving, ...gone].filter(({ connections }) => connections > 0);
     this.#tellStates();
+    this.#lookForStandstill();
     return !same;
   }
 
@@ -120,13 +124,31 @@ export class ProviderSet {
   #make(config: ProviderConfig): Provider {
     return new Provider(config, {
       ...this.#deps,
-      urgent: () => !this.#providers.some(({ usable }) => usable) && this.#deps.mailWaits(),
+      urgent: () => !this.#anyUsable && this.#deps.mailWaits(),
       healthChanged: (provider, was) => {
         this.#tellStates();
-        // The end of a trial is no return: mail has been going there since it began.
-        if (provider.usable && was.kind !== 'trial') this.#deps.recovered(provider);
+        this.#lookForStandstill();
+        if (provider.usable) this.#returned(provider, was);
       },
     });
+  }
+
+  get #anyUsable(): boolean {
+    return this.#providers.some(({ usable }) => usable);
+  }
+
+  #lookForStandstill(): void {
+    if (!this.#anyUsable) this.#stoodStill = true;
+  }
+
+  /**
+   * The end of a trial is no return: mail has been going there since it began. Nor is that of a cool-down during which
+   * all mail could go to another provider: what waits was deferred there, and its delay is not to be cut short each time.
+   */
+  #returned(provider: Provider, was: Health): void {
+    if (was.kind === 'trial' || (was.kind === 'cooling' && !this.#stoodStill)) return;
+    this.#stoodStill = false;
+    this.#deps.recovered(provider);
   }
 
   #stateOf(provider: Provider): ProviderState {

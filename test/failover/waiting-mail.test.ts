@@ -250,6 +250,24 @@ describe('a body that cannot be read', () => {
     }));
 });
 
+describe('a provider that is throttled again and again', () => {
+  test('brings no mail forward that waits for another one, which works all the time', () => {
+    const throttle = '421 4.7.0 try again in 2 seconds';
+    const second = { script: { recipients: { 'full@example.net': '452 4.2.2 mailbox full' } } };
+    return withRelay({ providers: [{ script: { mail: [throttle, throttle] } }, second] }, async relay => {
+      const id = await relay.send({ to: ['full@example.net'] });
+      await relay.roundEnd(id);
+      await relay.untilState('first', 'active');
+      const other = await relay.send();
+      await relay.until('recipient-delivered', 1, other);
+      await relay.untilState('first', 'active');
+      assert.equal(relay.heard('provider-state').filter(({ state }) => state === 'cooling').length, 2);
+      assert.equal(relay.heard('drain-started').length, 0);
+      assert.equal((await relay.stored(id))?.rounds, 1);
+    });
+  });
+});
+
 describe('ten thousand queued messages', () => {
   test('drain by themselves when the provider returns, with flat memory', () =>
     withRelay({ providers: [{ keep: 'count' }] }, async relay => {

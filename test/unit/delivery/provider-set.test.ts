@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { ProviderConfig } from '../../../relay/config/config.ts';
 import { ProviderSet } from '../../../relay/delivery/provider-set.ts';
+import { verdict } from '../../../relay/delivery/verdict.ts';
 import { providerConfig } from '../../smtp/provider-config.ts';
+import { until } from '../../smtp/wait.ts';
 import { FakeSession, openFailure, surroundings } from './fake-session.ts';
 
 const config = (name: string, more: Partial<ProviderConfig> = {}): ProviderConfig => ({
@@ -17,8 +19,10 @@ function setOf(down: Set<string> = new Set()) {
     return new FakeSession();
   });
   const recovered: string[] = [];
+  const clock = { now: 0 };
   const set = new ProviderSet({
     ...around.deps,
+    now: () => clock.now,
     mailWaits: () => false,
     recovered: ({ name }) => recovered.push(name),
   });
@@ -28,7 +32,7 @@ function setOf(down: Set<string> = new Set()) {
     const provider = set.all.find(one => one.name === name);
     await provider?.acquire('fresh', () => false);
   };
-  return { set, events: around.events, sessions: around.sessions, recovered, states, open, down };
+  return { set, events: around.events, sessions: around.sessions, recovered, clock, states, open, down };
 }
 
 describe('the providers at work', () => {
@@ -160,6 +164,49 @@ describe('the providers at work', () => {
     set.all[0]?.succeeded();
     assert.deepEqual(recovered, ['a'], 'once, not again at the end of its trial');
     set.destroy();
+  });
+
+  describe('the end of a cool-down', () => {
+    const throttled = verdict('rate', { effect: 'cool-down', waitMs: 20 });
+    const cool = async (
+      { set, states, clock }: ReturnType<typeof setOf>,
+      meanwhile: () => Promise<unknown> = async () => undefined,
+    ) => {
+      set.all[0]?.failed(throttled, '421 4.7.0 slow down', `m${clock.now}`);
+      assert.equal(states()[0], 'a cooling');
+      await meanwhile();
+      clock.now += 20;
+      await until(() => set.all[0]?.health.kind === 'closed', 'the end of the cool-down');
+    };
+
+    test('is no return where another could be used all the time: what waits was deferred by that one', async () => {
+      const made = setOf();
+      made.set.configure([config('a'), config('b')]);
+      await cool(made);
+      assert.deepEqual(made.recovered, []);
+      made.set.destroy();
+    });
+
+    test('is one where no other could be used for any of the time', async () => {
+      const made = setOf();
+      made.set.configure([config('a'), config('b', { misconfigured: 'password file missing' })]);
+      await cool(made);
+      assert.deepEqual(made.recovered, ['a']);
+      made.set.destroy();
+    });
+
+    test('is one where the other failed meanwhile; what has gone since asks for no other return', async () => {
+      const made = setOf();
+      made.set.configure([config('a'), config('b')]);
+      await cool(made, () => made.open('b'));
+      assert.deepEqual(made.recovered, ['a']);
+      await cool(made, async () => {
+        made.down.clear();
+        await made.set.verify();
+      });
+      assert.deepEqual(made.recovered, ['a', 'b'], 'the other is back, and mail goes from then on');
+      made.set.destroy();
+    });
   });
 
   test('verify names the failure of each, of misconfigured ones without connecting', async () => {
