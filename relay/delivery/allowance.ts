@@ -22,7 +22,8 @@ export interface AllowanceDeps {
   readonly limits: () => ProviderLimits;
   /** Monotonic, ms. */
   readonly now: () => number;
-  readonly onTrial: () => boolean;
+  /** Messages under way since before its trial began, which are no part of it; undefined = not on trial. */
+  readonly beforeTrial: () => number | undefined;
   /** A message that the rate held back may go now, or one connection more be asked for. */
   readonly again: () => void;
 }
@@ -41,9 +42,11 @@ export class Allowance {
 
   /** The most connections at a time. */
   get connections(): number {
-    const { limits, onTrial } = this.#deps;
+    const { limits, beforeTrial } = this.#deps;
+    const before = beforeTrial();
+    const onTrial = before === undefined ? Number.POSITIVE_INFINITY : before + trialMessages;
     const refused = this.#ceiling?.connections ?? Number.POSITIVE_INFINITY;
-    return Math.min(limits().maxConnections, refused, ...(onTrial() ? [trialMessages] : []));
+    return Math.min(limits().maxConnections, refused, onTrial);
   }
 
   /** It has so many connections and refused one more. `again` will be called when it may be asked for more. */
@@ -78,7 +81,8 @@ export class Allowance {
 
   /** May it get one message more at the same time? */
   admits(underWay: number): boolean {
-    return !this.#deps.onTrial() || underWay < trialMessages;
+    const before = this.#deps.beforeTrial();
+    return before === undefined || underWay - before < trialMessages;
   }
 
   /** Takes one message's share of messagesPerSecond; false = not yet, `again` will be called. */

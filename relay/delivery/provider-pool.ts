@@ -30,6 +30,11 @@ export class ProviderPool {
     return this.#busy.size;
   }
 
+  /** Those at work since before that moment. */
+  busyBefore(moment: number): number {
+    return [...this.#busy.values()].filter(since => since < moment).length;
+  }
+
   get established(): number {
     return this.#idle.length + this.#busy.size;
   }

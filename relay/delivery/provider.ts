@@ -59,6 +59,8 @@ export class Provider {
   readonly #connector: Connector;
   readonly #watch: HealthWatch;
   readonly #abort = new AbortController();
+  /** When the kind of its health changed last. */
+  #changedAt = 0;
   #closed = false;
 
   constructor(config: ProviderConfig, deps: ProviderDeps) {
@@ -69,7 +71,7 @@ export class Provider {
     this.#allowance = new Allowance({
       limits: () => this.#config.limits,
       now: deps.now,
-      onTrial: () => this.health.kind === 'trial',
+      beforeTrial: () => (this.health.kind === 'trial' ? this.#pool.busyBefore(this.#changedAt) : undefined),
       again: () => this.#pump(),
     });
     this.#connector = new Connector({
@@ -238,6 +240,7 @@ export class Provider {
   }
 
   #healthChanged(was: Health): void {
+    this.#changedAt = this.#deps.now();
     if (!this.usable) {
       this.#connector.rest();
       this.#line.dismiss({ kind: 'unavailable', reason: this.unusableBecause });

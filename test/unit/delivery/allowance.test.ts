@@ -10,7 +10,7 @@ function allowance(): { made: Allowance; asked: () => number } {
   const made = new Allowance({
     limits: () => limits,
     now: () => 0,
-    onTrial: () => false,
+    beforeTrial: () => undefined,
     again: () => asked++,
   });
   return { made, asked: () => asked };

@@ -401,6 +401,26 @@ describe('on trial, since it could be logged in to again', { concurrency: true }
     provider.destroy();
   });
 
+  test('it gets three messages besides those that were under way before, which may hang for long', async () => {
+    let down = false;
+    let clock = 0;
+    const { deps, sessions } = surroundings(() => (down ? Promise.reject(refused) : new FakeSession()));
+    const limited = { ...config, limits: { ...config.limits, maxConnections: 10 } };
+    const provider = new Provider(limited, { ...deps, now: () => clock });
+    await Promise.all([granted(provider), granted(provider), granted(provider), granted(provider)]);
+    clock = 20_000;
+    for (const session of sessions) session.quietMs = clock;
+    down = true;
+    assert.equal((await provider.acquire('fresh', nowhereElse)).kind, 'unavailable');
+    down = false;
+    await provider.probe();
+    assert.equal(provider.health.kind, 'trial');
+    await Promise.all([granted(provider), granted(provider), granted(provider)]);
+    assert.equal((await provider.acquire('fresh', () => true)).kind, 'impatient');
+    assert.equal(provider.connections, 7);
+    provider.destroy();
+  });
+
   test('it is out of use again when the three fail, and who waits is told', async () => {
     const provider = await onTrial();
     const three = await Promise.all([granted(provider), granted(provider), granted(provider)]);
