@@ -3,7 +3,7 @@
  * It becomes dead, with the reason, and never disappears. Looks for each file
  * of a place, a bounded number of rows at a time.
  */
-import { lstatSync } from 'node:fs';
+import { lstatSync, type PathLike } from 'node:fs';
 import { bodyPath } from './body-files.ts';
 import type { MessageId } from './message.ts';
 import { DEAD, IN_FAILED, NOWHERE, type Place } from './protocol.ts';
@@ -42,7 +42,7 @@ export function buryMissing(
 }
 
 /** Whether there is anything of that name. */
-export function exists(path: string): boolean {
+export function exists(path: PathLike): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 

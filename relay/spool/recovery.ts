@@ -4,16 +4,7 @@
  * knows goes to quarantine and is never deleted; a row whose file is gone is
  * dead and says so. Memory does not grow with the number of messages.
  */
-import {
-  closeSync,
-  type Dirent,
-  fsyncSync,
-  mkdirSync,
-  opendirSync,
-  openSync,
-  renameSync,
-  rmSync,
-} from 'node:fs';
+import { closeSync, type Dirent, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RelayEvent } from '../telemetry/events.ts';
 import { bodyDirectory, bodyPath, TEMPORARY } from './body-files.ts';
@@ -32,12 +23,11 @@ import {
 } from './protocol.ts';
 import type { Rows } from './rows.ts';
 import { Sample } from './sample.ts';
+import { entriesOf, Strays } from './strays.ts';
 import { transaction } from './transaction.ts';
 
 const SUFFIX = '.eml';
 const STEP = 1000;
-/** Names told in an event; the rest is a number. */
-const NAMED = 5;
 /** Events about single messages; the number of all is in the last one. */
 const EVENTS = 100;
 
@@ -61,7 +51,7 @@ class Recovery {
   readonly #directory: string;
   readonly #rows: Rows;
   readonly #found = new Map<Place, number>();
-  readonly #quarantined = new Sample<string>(NAMED);
+  readonly #strays: Strays;
   readonly #missing = new Sample<MessageId>(EVENTS);
   #drafts = 0;
   #finished = 0;
@@ -70,6 +60,7 @@ class Recovery {
   constructor(directory: string, rows: Rows) {
     this.#directory = directory;
     this.#rows = rows;
+    this.#strays = new Strays(directory);
   }
 
   run(): Recovered {
@@ -124,18 +115,12 @@ class Recovery {
   }
 
   #scan(place: Place): void {
-    const directory = opendirSync(bodyDirectory(this.#directory, place), { bufferSize: 256 });
-    try {
-      for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
-        this.#judge(place, entry);
-      }
-    } finally {
-      directory.closeSync();
-    }
+    for (const entry of entriesOf(bodyDirectory(this.#directory, place))) this.#judge(place, entry);
   }
 
-  #judge(place: Place, entry: Dirent): void {
-    const { name } = entry;
+  #judge(place: Place, entry: Dirent<Buffer>): void {
+    // A character for each byte; those of our own names are ASCII.
+    const name = entry.name.toString('latin1');
     // NFS keeps unlinked files that are still open under such names.
     if (entry.isDirectory() || name.startsWith('.nfs')) return;
     if (name.endsWith(SUFFIX + TEMPORARY) && isMessageId(name.slice(0, -(SUFFIX + TEMPORARY).length))) {
@@ -144,7 +129,7 @@ class Recovery {
     }
     const id = name.slice(0, -SUFFIX.length);
     if (!entry.isFile() || !name.endsWith(SUFFIX) || !isMessageId(id)) {
-      this.#quarantine(place, name);
+      this.#strays.quarantine(place, entry.name);
       return;
     }
     this.#place(place, id);
@@ -154,7 +139,7 @@ class Recovery {
   #place(place: Place, id: MessageId): void {
     const wanted = this.#rows.get('SELECT place FROM message WHERE id = ?', id)?.[0] as Place | undefined;
     if (wanted === undefined) {
-      this.#quarantine(place, `${id}${SUFFIX}`);
+      this.#strays.quarantine(place, Buffer.from(`${id}${SUFFIX}`));
     } else if (wanted === place) {
       this.#found.set(place, (this.#found.get(place) ?? 0) + 1);
     } else if (wanted === IN_DATABASE) {
@@ -170,7 +155,7 @@ class Recovery {
     const home = wanted === NOWHERE ? IN_DEAD : wanted;
     const target = bodyPath(this.#directory, home, id);
     if (place !== home && exists(target)) {
-      this.#quarantine(place, `${id}${SUFFIX}`);
+      this.#strays.quarantine(place, Buffer.from(`${id}${SUFFIX}`));
       return;
     }
     if (place !== home) renameSync(bodyPath(this.#directory, place, id), target);
@@ -179,17 +164,6 @@ class Recovery {
       if (place === home) this.#found.set(home, (this.#found.get(home) ?? 0) + 1);
     }
     this.#replaced++;
-  }
-
-  #quarantine(place: Place, name: string): void {
-    const source = join(bodyDirectory(this.#directory, place), name);
-    let target = join(this.#directory, 'quarantine', name);
-    // 200 bytes leave room for a number within the 255 that a name may have.
-    const stem = Buffer.from(name).subarray(0, 200).toString();
-    for (let copy = 1; exists(target); copy++)
-      target = join(this.#directory, 'quarantine', `${stem}.${copy}`);
-    renameSync(source, target);
-    this.#quarantined.add(name);
   }
 
   /** Names are unique, so equal numbers mean that every row has its file; else each is looked for. */
@@ -211,13 +185,7 @@ class Recovery {
   }
 
   #events(counts: Counts): readonly RelayEvent[] {
-    const events: RelayEvent[] = [];
-    const { count: strange } = this.#quarantined;
-    if (strange > 0) {
-      const count = strange;
-      const message = `${count} files that no message knows moved to emails/quarantine: ${this.#quarantined}`;
-      events.push({ event: 'spool-quarantined', message, count });
-    }
+    const events: RelayEvent[] = [...this.#strays.events()];
     for (const id of this.#missing.first) events.push({ event: 'message-dead', id, reason: 'body missing' });
     const states = STATES.map((name, state) => `${counts.messages(state)} ${name}`);
     const count = STATES.reduce((sum, _, state) => sum + counts.messages(state), 0);

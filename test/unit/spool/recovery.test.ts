@@ -1,5 +1,16 @@
 import assert from 'node:assert/strict';
-import { mkdir, readFile, rename, symlink, unlink, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  mkdtemp,
+  readFile,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  symlink,
+  unlink,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
@@ -31,6 +42,45 @@ describe('recovery', () => {
     const [event] = told(events, 'spool-quarantined') as { count?: number; message?: string }[];
     assert.equal(event?.count, 4);
     assert.match(event?.message ?? '', /notes\.txt/);
+  });
+
+  test('moves names that are no UTF-8 as they are, byte for byte', async t => {
+    const { open, directory, events } = await scene(t);
+    await (await open()).close();
+    const name = Buffer.from('M\xfcller.eml', 'latin1');
+    const within = (folder: string) => Buffer.concat([Buffer.from(`${join(directory, folder)}/`), name]);
+    await writeFile(within('failed'), 'first');
+    await writeFile(within('dead'), 'second');
+    await open();
+    assert.deepEqual(await namesIn(directory, 'failed'), []);
+    assert.deepEqual(await namesIn(directory, 'dead'), []);
+    assert.equal(String(await readFile(within('quarantine'))), 'first');
+    assert.equal(String(await readFile(Buffer.concat([within('quarantine'), Buffer.from('.1')]))), 'second');
+    const [event] = told(events, 'spool-quarantined') as { count?: number; message?: string }[];
+    assert.equal(event?.count, 2);
+    assert.match(event?.message ?? '', /M\ufffdller\.eml/);
+  });
+
+  test('passes over and tells of a file that cannot be moved to quarantine', async t => {
+    const { open, directory, events } = await scene(t);
+    const elsewhere = await mkdtemp('/dev/shm/quarantine-').catch(() => undefined);
+    if (elsewhere === undefined) return t.skip('there is no second file system to write to');
+    t.after(() => rm(elsewhere, { recursive: true }));
+    const first = await open();
+    const id = await put(first, text(100));
+    await fail(first, id, START);
+    await first.close();
+    if ((await stat(elsewhere)).dev === (await stat(directory)).dev)
+      return t.skip('one file system has both');
+    await rmdir(join(directory, 'quarantine'));
+    await symlink(elsewhere, join(directory, 'quarantine'));
+    await writeFile(join(directory, 'failed', 'notes.txt'), 'mine');
+    const second = await open();
+    assert.deepEqual(await bodyOf(second, id), text(100));
+    assert.deepEqual(await namesIn(directory, 'failed'), [`${id}.eml`, 'notes.txt'].sort());
+    assert.deepEqual(told(events, 'spool-quarantined'), []);
+    const [event] = told(events, 'spool-trouble') as { message?: string }[];
+    assert.match(event?.message ?? '', /1 file that no message knows .*stays .*notes\.txt.*EXDEV/);
   });
 
   test('puts a body that lies in the wrong directory where its row says', async t => {
