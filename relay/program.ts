@@ -66,7 +66,8 @@ export class Relay {
   phase: Phase = 'starting';
   configTrouble: ConfigTrouble | undefined;
   readonly #log: Log;
-  #metricsEmit: Emit | undefined;
+  /** There before anything can happen: what the start tells is counted, too. */
+  readonly #metrics = createMetrics(metricsReaders(this));
   readonly #onEvent: Emit | undefined;
   readonly #now: () => number;
   #parts: RelayParts | undefined;
@@ -130,7 +131,7 @@ export class Relay {
 
   readonly emit: Emit = event => {
     this.#log.emit(event);
-    this.#metricsEmit?.(event);
+    this.#metrics.emit(event);
     this.#onEvent?.(event);
   };
 
@@ -215,12 +216,16 @@ export class Relay {
   }
 
   async #openEndpoints(config: RelayConfig): Promise<void> {
-    const metrics = createMetrics(metricsReaders(this));
-    this.#metricsEmit = metrics.emit;
     const trouble: Trouble = failure => this.emit({ event: 'operation-failed', ...failure });
     const { host, port } = config.health;
     if (port !== undefined) {
-      this.#health = await serveHealth({ host, port, view: relayView(this), metrics, trouble });
+      this.#health = await serveHealth({
+        host,
+        port,
+        view: relayView(this),
+        metrics: this.#metrics,
+        trouble,
+      });
     }
     this.#admin = await serveAdmin({ port: config.adminPort, operations: adminOperations(this), trouble });
   }
