@@ -19,7 +19,6 @@ import { adminOperations } from './operations.ts';
 import { openOwnSpool, spoolSettings } from './own-spool.ts';
 import { openSpool } from './spool/open.ts';
 import type { OpenSpool } from './spool/settings.ts';
-import { AbandonedSlots } from './spool/slots.ts';
 import type { Emit } from './telemetry/events.ts';
 import { createLog, type Log, type LogFormat } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
@@ -162,7 +161,7 @@ export class Relay {
     });
     const config = live.current();
     const { spool, slot } = await openOwnSpool(config, {
-      open: directory => this.#openIn(config, directory),
+      open: directory => this.#openIn(config, directory, this.emit),
       emit: this.emit,
       stopping: options.stopping ?? new AbortController().signal,
     }).catch((error: unknown) => {
@@ -202,17 +201,13 @@ export class Relay {
     this.emit({ event: 'started', message: `accepting mail on ${endpoint(host, port)}` });
   }
 
-  #openIn(config: RelayConfig, directory: string): Promise<OpenSpool> {
-    return openSpool({ directory, emit: this.emit, now: this.#now, ...spoolSettings(config) });
+  #openIn(config: RelayConfig, directory: string, emit: Emit): Promise<OpenSpool> {
+    return openSpool({ directory, emit, now: this.#now, ...spoolSettings(config) });
   }
 
-  #adopt(own: string, delivery: Delivery, config: RelayConfig): Adoption {
-    const slots = new AbandonedSlots(
-      config.dataDir,
-      directory => this.#openIn(this.config, directory),
-      this.#now,
-    );
-    return new Adoption({ slots, own, delivery, emit: this.emit });
+  #adopt(own: string, delivery: Delivery, { dataDir: root }: RelayConfig): Adoption {
+    const open = (directory: string, emit: Emit) => this.#openIn(this.config, directory, emit);
+    return new Adoption({ root, own, open, delivery, emit: this.emit, now: this.#now });
   }
 
   async #openEndpoints(config: RelayConfig): Promise<void> {

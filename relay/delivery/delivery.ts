@@ -7,7 +7,7 @@ import type { Spool } from '../spool/spool.ts';
 import type { Emit } from '../telemetry/events.ts';
 import { sendBounce } from './bounce-mail.ts';
 import { ProviderSet, type ProviderStatus } from './provider-set.ts';
-import { Scheduler } from './scheduler.ts';
+import { Scheduler, type SchedulerDeps } from './scheduler.ts';
 import type { OpenSession } from './session.ts';
 
 export interface DeliveryDeps {
@@ -31,8 +31,9 @@ export interface Adopted {
 export class Delivery {
   readonly #providers: ProviderSet;
   readonly #deps: DeliveryDeps;
+  readonly #own: Scheduler;
   /** Its own store's first, then those adopted. */
-  readonly #schedulers: Scheduler[] = [];
+  readonly #schedulers: Scheduler[];
   #config: RelayConfig;
   /** stop() was called: nothing begins any more. */
   #stopping = false;
@@ -52,7 +53,8 @@ export class Delivery {
       recovered: ({ name }) => this.drain(`provider ${name} is back`),
     });
     this.#providers.configure(config.providers);
-    this.#schedulers.push(this.#schedule(deps.spool));
+    this.#own = this.#schedule(deps.spool, message => deps.emit({ event: 'spool-failed', message }));
+    this.#schedulers = [this.#own];
   }
 
   /**
@@ -103,9 +105,9 @@ export class Delivery {
     return this.#schedulers.reduce((sum, { running }) => sum + running, 0);
   }
 
-  /** Why nothing is sent although it should be; undefined = all is well. */
+  /** Why nothing is sent from its own store although it should be; undefined = all is well. */
   get broken(): string | undefined {
-    return this.#schedulers.find(({ broken }) => broken !== undefined)?.broken;
+    return this.#own.broken;
   }
 
   providers(): ProviderStatus[] {
@@ -135,9 +137,12 @@ export class Delivery {
     this.#providers.destroy();
   }
 
-  /** Sends from another store as well, everything in it at once, until told to stop. */
-  adopt(spool: Spool): Adopted {
-    const scheduler = this.#schedule(spool);
+  /**
+   * Sends from another store as well, everything in it at once, until told to stop. `failed` is called when that
+   * store can no longer be trusted: nothing more is sent from it, and all else goes on.
+   */
+  adopt(spool: Spool, failed: (reason: string) => void): Adopted {
+    const scheduler = this.#schedule(spool, failed);
     this.#schedulers.push(scheduler);
     if (this.#sending) {
       scheduler.resume();
@@ -152,11 +157,12 @@ export class Delivery {
     };
   }
 
-  #schedule(spool: Spool): Scheduler {
+  #schedule(spool: Spool, storeFailed: SchedulerDeps['storeFailed']): Scheduler {
     const { emit, now, random } = this.#deps;
     return new Scheduler({
       spool,
       emit,
+      storeFailed,
       now,
       random,
       settings: () => this.#config,

@@ -19,6 +19,8 @@ import { whenRoom } from './when-room.ts';
 export interface SchedulerDeps {
   readonly spool: Spool;
   readonly emit: Emit;
+  /** The store can no longer be trusted, for that reason: nothing more is sent from it. */
+  readonly storeFailed: (reason: string) => void;
   readonly now: () => number;
   readonly random: () => number;
   readonly settings: () => RoundSettings;
@@ -267,7 +269,7 @@ export class Scheduler {
     if (error instanceof SpoolError && (error.kind === 'not-found' || error.kind === 'closed')) return;
     if (this.#broken !== undefined) return;
     this.#broken = `sending stopped: ${message}`;
-    this.#deps.emit({ event: 'spool-failed', message: this.#broken });
     this.pause();
+    this.#deps.storeFailed(this.#broken);
   }
 }

@@ -16,6 +16,9 @@ const SLOT = /^slot-\d{1,3}$/;
 /** Opens the spool in the given directory; rejects with SpoolError 'owned' when another process has it. */
 export type OpenIn = (directory: string) => Promise<OpenSpool>;
 
+/** The same, of the slot with that name. */
+export type OpenSlot = (directory: string, name: string) => Promise<OpenSpool>;
+
 export interface Slot {
   readonly name: string;
   readonly spool: OpenSpool;
@@ -41,13 +44,13 @@ const SWEEP_MS = 24 * 3_600_000;
 /** Looks for slots with mail that nobody owns any more. */
 export class AbandonedSlots {
   readonly #root: string;
-  readonly #open: OpenIn;
+  readonly #open: OpenSlot;
   readonly #now: () => number;
   /** Slots without waiting mail: when the database had last changed, and until when that is enough to know. */
   readonly #seenEmpty = new Map<string, { readonly changedAt: number; readonly until: number }>();
 
   /** `now`: milliseconds since the epoch. */
-  constructor(root: string, open: OpenIn, now: () => number) {
+  constructor(root: string, open: OpenSlot, now: () => number) {
     this.#root = root;
     this.#open = open;
     this.#now = now;
@@ -77,7 +80,7 @@ export class AbandonedSlots {
     const directory = join(this.#root, name, 'emails');
     const changedAt = await lastChange(join(directory, 'queue.db'));
     if (changedAt === undefined || this.#isKnownEmpty(name, changedAt)) return undefined;
-    const spool = await openUnless(['owned'], directory, this.#open);
+    const spool = await openUnless(['owned'], directory, where => this.#open(where, name));
     if (spool === undefined) return undefined;
     if (hasWaitingMail(spool)) return { name, spool };
     try {

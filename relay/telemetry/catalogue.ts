@@ -253,7 +253,7 @@ export const catalogue: Catalogue = {
   'spool-trouble': {
     level: 'warn',
     meaning:
-      'Something in the store could not be read, moved, removed, noted, recorded before a stop, or looked for. The store is sound, everything else goes on, and no restart is asked for.',
+      'Something in the store could not be read, moved, removed, noted, recorded before a stop, or looked for, or the store of an adopted slot failed and the slot was given back. The own store is sound, everything else goes on, and no restart is asked for.',
     fields: spoolFields,
   },
   'spool-quarantined': {

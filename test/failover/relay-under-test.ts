@@ -11,6 +11,7 @@ import { DatabaseSync } from 'node:sqlite';
 import type { ProviderStatus } from '../../relay/delivery/provider-set.ts';
 import { Relay } from '../../relay/program.ts';
 import type { StoredMessage } from '../../relay/spool/message.ts';
+import type { EventNamed } from '../../relay/telemetry/catalogue.ts';
 import type { RelayEvent } from '../../relay/telemetry/events.ts';
 import { authority } from '../smtp/certificates.ts';
 import { hello } from '../smtp/client.ts';
@@ -55,7 +56,7 @@ export interface Inventory {
   readonly quarantine: readonly string[];
 }
 
-type EventOf<Name extends RelayEvent['event']> = Extract<RelayEvent, { event: Name }>;
+type EventOf<Name extends RelayEvent['event']> = EventNamed<Name>;
 
 const ORDINALS = ['first', 'second', 'third', 'fourth', 'fifth'];
 

@@ -1,16 +1,33 @@
 /** Mail of relays that are gone, on a volume that several share: people reach it through the relay that adopted it. */
 import assert from 'node:assert/strict';
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, open, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { MessageJson } from '../../relay/admin/message-json.ts';
 import { openSpool } from '../../relay/spool/open.ts';
+import { until } from '../smtp/wait.ts';
 import { put } from '../unit/spool/fixture.ts';
 import { type RelayUnderTest, withRelay } from './relay-under-test.ts';
 
+const small = (n: number) => Buffer.from(`Subject: ${n}\r\n\r\nhello\r\n`);
+
+/** Damages the chain of pages that the body of message `n` is on. */
+async function damage(database: string, n: number): Promise<void> {
+  const bytes = await readFile(database);
+  const page = Math.floor(bytes.indexOf(`marker${n}x`, bytes.indexOf(`marker${n}x`) + 20_000) / 8192);
+  const file = await open(database, 'r+');
+  await file.write(Buffer.from([0x7f, 0xff, 0xff, 0xff]), 0, 4, page * 8192);
+  await file.close();
+}
+
+async function isReady(test: RelayUnderTest): Promise<boolean> {
+  const { health } = test.relay.endpoints;
+  return (await fetch(`http://${health?.host}:${health?.port}/readyz`)).ok;
+}
+
 /** A directory whose slot-1 holds mail, and the ids of it. */
-async function abandoned(count: number): Promise<{ directory: string; ids: string[] }> {
+async function abandoned(count: number, content = small): Promise<{ directory: string; ids: string[] }> {
   const directory = await mkdtemp(join(tmpdir(), 'mailrelay-shared-'));
   const spool = await openSpool({
     directory: join(directory, 'slot-1', 'emails'),
@@ -21,7 +38,7 @@ async function abandoned(count: number): Promise<{ directory: string; ids: strin
   });
   const ids: string[] = [];
   for (let n = 0; n < count; n += 1) {
-    ids.push(await put(spool, Buffer.from(`Subject: ${n}\r\n\r\nhello\r\n`), { receivedAt: Date.now() }));
+    ids.push(await put(spool, content(n), { receivedAt: Date.now() }));
   }
   await spool.close();
   return { directory, ids };
@@ -110,5 +127,28 @@ describe('the queue of a relay that has adopted a slot', { concurrency: true }, 
       await relay.reconfigure(config => ({ ...config, forwardSMTP: true }));
       await relay.until('recipient-delivered', 3);
     });
+  });
+});
+
+test('a slot that is damaged is told of, given back and not taken again; the relay goes on with its own mail', async () => {
+  const large = (n: number) => Buffer.from(`Subject: ${n}\r\n\r\n${`marker${n}x`.repeat(30_000)}\r\n`);
+  const { directory } = await abandoned(5, large);
+  await damage(join(directory, 'slot-1', 'emails', 'queue.db'), 3);
+  await withRelay({ directory, config: { sharedDataDir: true } }, async relay => {
+    const { adoption, spool } = relay.relay.parts;
+    await adoption?.look();
+    await relay.until('spool-trouble');
+    await until(() => relay.relay.spools.length === 1, 'the slot is given back');
+    assert.match(relay.heard('spool-trouble')[0]?.message ?? '', /^slot-1: .*malformed.* another relay/);
+    assert.equal(spool.failure(), undefined);
+    assert.ok(await isReady(relay));
+    assert.equal(await relay.metric('mailrelay_spool_failed'), 0);
+    const own = await relay.send();
+    await relay.until('recipient-delivered', 1, own);
+    await adoption?.look();
+    assert.equal(relay.relay.spools.length, 1);
+    assert.equal(relay.heard('spool-adopted').length, 1);
+    assert.equal(relay.heard('spool-trouble').length, 1, 'told once');
+    assert.deepEqual(relay.heard('spool-failed'), []);
   });
 });

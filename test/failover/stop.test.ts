@@ -158,7 +158,7 @@ describe('a stop', { concurrency: true }, () => {
       await until(() => relay.provider().transactions.length === 1, 'the transaction');
       const { delivery, live } = relay.relay.parts;
       const halted = relay.halt();
-      const adopted = delivery.adopt(other);
+      const adopted = delivery.adopt(other, assert.fail);
       // Its answers come in order: a claim made before would be answered by now.
       await other.list({});
       delivery.reconfigure({ ...live.current(), providers: [] });

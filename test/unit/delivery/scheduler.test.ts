@@ -68,6 +68,7 @@ async function bench(
   const scheduler = new Scheduler({
     spool,
     emit: event => events.push(event),
+    storeFailed: message => events.push({ event: 'spool-failed', message }),
     now,
     random: () => 0.5,
     settings: () => ({ retry, resend: { ...resend, bounces: change.bounces ?? false }, replyRules: [] }),
