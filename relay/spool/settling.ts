@@ -119,16 +119,18 @@ export class Settling {
   ): void {
     const { op, row, problem } = move;
     const lost = problem instanceof MissingBody;
+    // Nothing can be sent again: the dead message keeps what each recipient got.
+    const vain = lost && op.kind === 'revive';
     if (problem !== undefined) this.#options.stranded(op.id, problem);
     this.#options.submit({
       writes: true,
       frees: true,
       bytes: 0,
-      run: () => this.#conclude(op, row, lost ? NOWHERE : move.place),
+      run: () => this.#conclude(vain ? asItWas(op, row) : op, row, lost ? NOWHERE : move.place),
       answer: outcome => {
         // A round keeps its claim: it tries again, or releases it.
         if ('kind' in outcome && !triesMessage(op)) this.#options.claims.end(op.id);
-        reply(outcome);
+        reply(vain && !('kind' in outcome) ? bodyless(op.id) : outcome);
       },
     });
   }
@@ -186,6 +188,15 @@ function triesMessage(op: SettleOp): boolean {
 function roundsAfter(op: SettleOp, rounds: number): number {
   if (op.kind === 'revive') return 0;
   return op.kind === 'failed' ? rounds + 1 : rounds;
+}
+
+/** The settlement that changes nothing but the place. */
+function asItWas(op: SettleOp, [, , , , , recipients, , , , dueAt, , reason]: Row): SettleOp {
+  return { ...op, kind: 'file', recipients, dueAt, reason };
+}
+
+function bodyless(id: string): Outcome {
+  return { kind: 'not-found', message: `there is no body of message ${id}` };
 }
 
 function missingReason(reason: string): string {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdir, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { bodyOf, bury, fail, namesIn, put, START, scene, text } from './fixture.ts';
+import { bodyOf, bury, fail, namesIn, over, put, START, scene, text } from './fixture.ts';
 
 async function opened(t: TestContext) {
   const { open, directory, events } = await scene(t);
@@ -52,6 +52,20 @@ describe('a directory that somebody removed', () => {
     assert.deepEqual(await namesIn(directory, 'failed'), [`${id}.eml`]);
     assert.match((await states())[0] ?? '', /^failed: /);
     assert.deepEqual(await bodyOf(spool, id), text(100));
+  });
+
+  test('with dead mail in it leaves that as it was, but for its body: a resend changes and counts none of it', async t => {
+    const { spool, remove, states } = await opened(t);
+    const id = await put(spool, text(100));
+    const other = await put(spool, text(200));
+    await bury(spool, id);
+    await remove('dead');
+    await bury(spool, other);
+    assert.equal(await spool.resend({}), 1, 'the other one');
+    assert.deepEqual((await states())[0], 'dead: body missing: its file was taken away; rejected');
+    assert.deepEqual((await spool.list({ ids: [id] }))[0]?.recipients, over);
+    assert.equal(spool.counts().dead.messages, 1);
+    assert.equal(await spool.resend({ ids: [id] }), 0);
   });
 
   test('and that cannot be made again leaves the body where it is, known and readable', async t => {
