@@ -4,8 +4,9 @@
  * then is no message. Memory holds one chunk and one slice, whatever the size.
  */
 import { discard } from '../spool/transit.ts';
-import type { Answer, Channel } from './channel.ts';
+import { type Answer, type Channel, explain } from './channel.ts';
 import { DotStuffer } from './dot-stuffing.ts';
+import type { Failure } from './failure.ts';
 import type { Body } from './session.ts';
 
 /** Bytes whose sending one `dataBlockMs` covers, and below which body and dot leave in one write. */
@@ -20,6 +21,12 @@ export type BodyResult =
   | { readonly kind: 'sent' }
   | { readonly kind: 'interrupted'; readonly by: Answer }
   | { readonly kind: 'unreadable'; readonly error: unknown };
+
+/** Our own body cannot be read, for that reason. */
+export function unreadable(error: unknown): Failure {
+  const detail = error instanceof Error ? explain(error) : 'unknown error';
+  return { stage: 'body', fault: 'local', message: 'the stored message could not be read', detail };
+}
 
 const SENT: BodyResult = { kind: 'sent' };
 

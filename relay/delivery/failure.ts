@@ -48,6 +48,8 @@ export interface Failure {
   readonly reply?: Reply;
   /** For people and logs, without the stage; never contains credentials or message content. */
   readonly message: string;
+  /** What the log says besides, and no sender is told: it may name a file of ours. */
+  readonly detail?: string;
 }
 
 /** Rejection of opening a session. Thrown when connecting, TLS, greeting, EHLO or AUTH fails. */
@@ -60,8 +62,14 @@ export class SessionError extends Error {
   }
 }
 
-/** For people: `550 5.1.1 No such user`, or `connect: connection refused`. */
+/** For people: `550 5.1.1 No such user`, or `connect: connection refused`. What is our own doing has no stage of a provider's. */
 export function describe({ fault, reply, stage, message }: Failure): string {
+  if (fault === 'local') return message;
   // A reply that came out of place may be a 250: what was wrong with it says the message.
   return fault === 'reply' && reply !== undefined ? replyLine(reply) : `${stage}: ${message}`;
+}
+
+/** For the log: all that is known beside a reply. */
+export function account({ message, detail }: Failure): string {
+  return detail === undefined ? message : `${message}: ${detail}`;
 }

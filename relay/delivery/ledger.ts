@@ -115,6 +115,7 @@ export class Ledger {
     const { index, provider, outcome, before, at } = entry;
     const answered = { ...before, provider, reply: outcome.reply, at };
     if (outcome.kind === 'delivered') return { ...answered, state: 'delivered' };
+    if (outcome.failure.fault === 'local') return byNobody(answered);
     const { verdict } = outcome;
     if (verdict.ends) return { ...answered, state: 'rejected' };
     if (verdict.refused) this.#refusals(index).add(provider);
@@ -141,4 +142,9 @@ export class Ledger {
     this.#refusedBy.set(index, made);
     return made;
   }
+}
+
+/** It was our own doing: no provider has said anything. */
+function byNobody({ provider: _, ...recipient }: Recipient): Recipient {
+  return recipient;
 }

@@ -6,7 +6,7 @@ import type { ProviderConfig } from '../config/config.ts';
 import type { StoredMessage } from '../spool/message.ts';
 import type { Settlement } from '../spool/spool.ts';
 import type { Attempt, Emit } from '../telemetry/events.ts';
-import type { Failure, Reply, Stage } from './failure.ts';
+import { account, type Failure, type Reply, type Stage } from './failure.ts';
 import type { TransactionOutcome } from './outcome.ts';
 import type { Provider } from './provider.ts';
 import type { TransactionReport } from './session.ts';
@@ -153,8 +153,9 @@ function blame(outcome: TransactionOutcome): Blamed | undefined {
 }
 
 /** The reply where it is one; out of place it would read like a success (`250 ok`), so what was wrong is told. */
-function wordsOf({ fault, reply, message }: Failure): string {
-  return fault === 'reply' && reply !== undefined ? reply.text : message;
+function wordsOf(failure: Failure): string {
+  const { fault, reply } = failure;
+  return fault === 'reply' && reply !== undefined ? reply.text : account(failure);
 }
 
 function stageOf(report: TransactionReport, blamed: Blamed | undefined): Stage {

@@ -7,9 +7,9 @@
  * 3.1); otherwise command by command.
  */
 import type { ProviderTimeouts } from '../config/config.ts';
-import { type BodyResult, sendBody } from './body.ts';
+import { type BodyResult, sendBody, unreadable } from './body.ts';
 import type { Capabilities } from './capabilities.ts';
-import { type Answer, type Channel, explain } from './channel.ts';
+import type { Answer, Channel } from './channel.ts';
 import type { Failure, Reply, Stage } from './failure.ts';
 import { mailCommand, obstacle, rcptCommand, unspeakable } from './mail-commands.ts';
 import { replyLine } from './reply.ts';
@@ -175,12 +175,7 @@ class Transaction {
   }
 
   #unsent(result: Exclude<BodyResult, { kind: 'sent' }>): Concluded {
-    if (result.kind === 'unreadable') {
-      const { error } = result;
-      const why = error instanceof Error ? explain(error) : 'unknown error';
-      const message = `the stored message could not be read: ${why}`;
-      return this.#end({ stage: 'body', fault: 'local', message }, 'close');
-    }
+    if (result.kind === 'unreadable') return this.#end(unreadable(result.error), 'close');
     const { by } = result;
     return by.silence === undefined ? this.#refused('body', by.reply, 'close') : this.#silent('body', by);
   }

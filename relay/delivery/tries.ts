@@ -8,7 +8,7 @@ import type { Claim, Spool } from '../spool/spool.ts';
 import { maskAddresses } from './addresses.ts';
 import { tryDelay } from './backoff.ts';
 import type { Batches } from './batches.ts';
-import { describe } from './failure.ts';
+import { account, describe } from './failure.ts';
 import type { Journal, JournalDeps } from './journal.ts';
 import type { Ledger } from './ledger.ts';
 import { judgeTransaction, type TransactionOutcome } from './outcome.ts';
@@ -129,7 +129,7 @@ export class Tries {
     });
     const { ended } = outcome;
     if (ended?.failure.fault === 'local') {
-      this.#localFailure = ended.failure.message;
+      this.#localFailure = account(ended.failure);
       return 'local';
     }
     if (ended?.verdict.ambiguous === true) {

@@ -294,12 +294,17 @@ describe('a round', { concurrency: true }, () => {
 
   test('a body of our own that cannot be read keeps what was achieved and goes nowhere else', async () => {
     const { end, last, sessions } = await run({
-      providers: { a: [recipientCodes([250]), brokenBy({ stage: 'body', fault: 'local' })], b: [] },
+      providers: {
+        a: [recipientCodes([250]), brokenBy({ stage: 'body', fault: 'local', detail: 'EIO' })],
+        b: [],
+      },
       limits: { maxRecipientsPerMessage: 1 },
       message: { recipients: addresses(2) },
     });
-    assert.deepEqual(end, { kind: 'local', message: 'as scripted' });
+    assert.deepEqual(end, { kind: 'local', message: 'as scripted: EIO' });
     assert.equal(last?.kind, 'failed');
+    const [, { provider, reply } = {}] = last.recipients;
+    assert.deepEqual([provider, reply], [undefined, 'as scripted'], 'nobody answered');
     assert.deepEqual(
       last?.recipients.map(({ state }) => state),
       ['delivered', 'pending'],

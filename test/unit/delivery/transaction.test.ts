@@ -533,7 +533,8 @@ describe('the body', () => {
     }
     const report = await both.session.transact(envelope(), failing());
     assert.deepEqual(ended(report), ['body', 'local', undefined]);
-    assert.match(report.failure?.message ?? '', /EIO/);
+    assert.equal(report.failure?.message, 'the stored message could not be read');
+    assert.equal(report.failure?.detail, 'EIO: i/o error, read');
     await assertClosed(both);
     assert.equal(both.started.messages.length, 0);
     assert.equal(both.started.transactions[0]?.complete, false);
