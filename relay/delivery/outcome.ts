@@ -47,9 +47,8 @@ function judgeEnd(
   return { failure, verdict: judge(failure, { acceptedBefore }, rules) };
 }
 
-/** Each recipient's share of a message larger than a provider is to be offered. */
-export function tooLarge(message: string): RecipientOutcome {
-  const failure: Failure = { stage: 'mail', fault: 'not-offered', message };
+/** Each recipient's share of a message that a provider was not offered, for that reason. */
+export function notOffered(failure: Failure): RecipientOutcome {
   return endedWith({ failure, verdict: judge(failure, { acceptedBefore: 0 }, []) });
 }
 

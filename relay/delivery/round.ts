@@ -10,7 +10,7 @@ import type { Claim, Settlement } from '../spool/spool.ts';
 import { Batches } from './batches.ts';
 import { Journal } from './journal.ts';
 import { Ledger } from './ledger.ts';
-import { tooLarge } from './outcome.ts';
+import { notOffered } from './outcome.ts';
 import { pause } from './pause.ts';
 import type { Provider } from './provider.ts';
 import { Route } from './route.ts';
@@ -112,7 +112,7 @@ export class Round {
     if (limit === undefined || size <= limit) return false;
     const open = this.#ledger.open();
     const message = `the message has ${size} bytes, limits.maxMessageBytes of ${name} is ${limit}`;
-    const outcome = tooLarge(message);
+    const outcome = notOffered({ stage: 'mail', fault: 'not-offered', message });
     const outcomes = open.map(index => ({ index, outcome }));
     this.#ledger.apply(name, this.#deps.now(), outcomes);
     this.#route.leave(name, message);

@@ -8,13 +8,15 @@ import type { Claim, Spool } from '../spool/spool.ts';
 import { maskAddresses } from './addresses.ts';
 import { tryDelay } from './backoff.ts';
 import type { Batches } from './batches.ts';
-import { account, describe } from './failure.ts';
+import { unreadable } from './body.ts';
+import { account, describe, type Failure } from './failure.ts';
 import type { Journal, JournalDeps } from './journal.ts';
 import type { Ledger } from './ledger.ts';
-import { judgeTransaction, type TransactionOutcome } from './outcome.ts';
+import { OpenedBody } from './opened-body.ts';
+import { judgeTransaction, notOffered, type TransactionOutcome } from './outcome.ts';
 import type { Grant, Provider } from './provider.ts';
 import type { Route } from './route.ts';
-import type { TransactionReport } from './session.ts';
+import type { Body, TransactionReport } from './session.ts';
 import { tellAmbiguous, tellAttempt } from './tell.ts';
 import { tellHealth } from './tell-health.ts';
 
@@ -71,15 +73,48 @@ export class Tries {
   /**
    * Makes one. 'stale': the connection had been closed before anything was
    * said. 'local': our own store could not give the body; see localFailure.
+   * Where that shows at once, nothing is said to the provider at all.
    */
-  async make({ provider, grant }: Granted, step: Step, batches: Batches): Promise<'stale' | 'local' | Done> {
+  async make(granted: Granted, step: Step, batches: Batches): Promise<'stale' | 'local' | Done> {
+    if (this.#claim.body !== undefined) return this.#transact(granted, step, batches, this.#claim.body);
+    let body: OpenedBody;
+    try {
+      body = await OpenedBody.open(this.#deps.read(this.#message.id, this.#claim));
+    } catch (error) {
+      granted.grant.release();
+      return this.#withoutBody(granted.provider, step.indexes, unreadable(error));
+    }
+    try {
+      return await this.#transact(granted, step, batches, body);
+    } finally {
+      body.close();
+    }
+  }
+
+  #withoutBody({ name }: Provider, indexes: readonly number[], failure: Failure): 'local' {
+    const outcome = notOffered(failure);
+    this.#ledger.apply(
+      name,
+      this.#deps.now(),
+      indexes.map(index => ({ index, outcome })),
+    );
+    this.#localFailure = account(failure);
+    return 'local';
+  }
+
+  async #transact(
+    { provider, grant }: Granted,
+    step: Step,
+    batches: Batches,
+    body: Body,
+  ): Promise<'stale' | 'local' | Done> {
     const { session } = grant;
     const reused = session.transactions > 0;
     const startedAt = this.#deps.now();
     let carried: readonly number[] | undefined;
     const report = await session.transact(
       { ...this.#envelope(), recipients: step.indexes.map(index => this.#ledger.address(index)) },
-      this.#claim.body ?? this.#deps.read(this.#message.id, this.#claim),
+      body,
       accepted => {
         carried = accepted.map(at => step.indexes[at]!);
         this.#journal.atDot(provider.name, carried);

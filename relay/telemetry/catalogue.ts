@@ -252,6 +252,7 @@ export const catalogue: Catalogue = {
   },
   'spool-trouble': {
     level: 'warn',
+    repeats: { equal: ['message'], givenUp: 'message', first: 10, regardlessOfNumbers: true },
     meaning:
       'Something in the store could not be read, moved, removed, noted, recorded before a stop, or looked for, or the store of an adopted slot failed and the slot was given back. The own store is sound, everything else goes on, and no restart is asked for.',
     fields: spoolFields,

@@ -25,3 +25,24 @@ test('a bounce says that the message could not be read, and names no file of the
     assert.ok(trouble?.message.includes(join('emails', 'failed', `${id}.eml`)), 'the log has it');
   });
 });
+
+test('bodies that are gone cost the provider nothing and the log ten lines, however many', async () => {
+  const many = 60;
+  await withRelay({ providers: [later] }, async relay => {
+    await relay.sendMany(many);
+    const { spool, delivery } = relay.relay.parts;
+    await until(() => spool.counts().failed.messages === many, 'all to wait in emails/failed', 60_000);
+    await rm(join(relay.directory, 'emails', 'failed'), { recursive: true });
+    await relay.provider().follow({});
+    const { connections, transactions } = relay.provider().counters;
+    const lines = relay.log.length;
+    await relay.relay.queue.resend({ state: 'failed' });
+    delivery.look();
+    await until(() => relay.heard('spool-trouble').length === many, 'a round of each', 60_000);
+    assert.equal(relay.provider().counters.transactions, transactions);
+    assert.ok(relay.provider().counters.connections < connections + many / 2, 'they are kept');
+    assert.equal(relay.status('first').state, 'active');
+    const told = relay.log.slice(lines).filter(line => line.includes('"spool-trouble"'));
+    assert.ok(told.length >= 10 && told.length < 15, `${told.length} lines`);
+  });
+});
