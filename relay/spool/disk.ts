@@ -12,6 +12,10 @@ const LOOK_EVERY_MS = 1000;
 const LOOK_AFTER_BYTES = 64 * 1024 * 1024;
 const LOOK_AFTER_SHARE = 1 / 8;
 const LOOK_AFTER_LEAST = 256 * 1024;
+/** What is written grows the log and then the database by as much. */
+const GROWTH = 2;
+/** Of the reserve, what may be gone by writing alone before the volume is heard. */
+const UNHEARD_SHARE = 1 / 2;
 /** How long new mail is refused by a volume that says again and again that it is full while room is shown. */
 const HOLD_MS = 30_000;
 /** What comes within that time of the last is again and again. */
@@ -87,7 +91,10 @@ export class Disk {
   /** When the volume last said that it is full while new mail was taken. */
   #fullAt = Number.NEGATIVE_INFINITY;
   #lowUntil = Number.NEGATIVE_INFINITY;
+  /** Bytes written since the last look began. */
   #written = 0;
+  /** Bytes written since that look began of which the answer is known: it does not count them. */
+  #unheard = 0;
   #timer: NodeJS.Timeout | undefined;
   #looking = false;
 
@@ -117,11 +124,22 @@ export class Disk {
     return { ...this.#volume, reserveBytes: this.#reserve(), low: this.#low };
   }
 
-  /** Much can be written between two looks by time. */
+  /**
+   * Much can be written between two looks by time. On a busy machine it can be
+   * more than there is room for until one is answered, and a volume that was
+   * filled to its last byte has no room to record what is sent: no new mail
+   * comes in before it has been heard.
+   */
   wrote(bytes: number): void {
     this.#written += bytes;
+    this.#unheard += bytes;
+    const unsure = this.#mayBeFull();
+    if (unsure) {
+      const written = Math.round(this.#unheard / MEGABYTE);
+      this.#setLow(true, `${written} MB written since the volume was asked and said `);
+    }
     const share = Math.max(this.#reserve() * LOOK_AFTER_SHARE, LOOK_AFTER_LEAST);
-    if (this.#written >= Math.min(share, LOOK_AFTER_BYTES)) void this.look();
+    if (unsure || this.#written >= Math.min(share, LOOK_AFTER_BYTES)) void this.look();
   }
 
   /**
@@ -141,14 +159,21 @@ export class Disk {
     if (this.#looking) return;
     this.#looking = true;
     this.#written = 0;
+    const before = this.#unheard;
     try {
       this.#volume = await this.#options.look();
+      this.#unheard -= before;
       this.#judge();
     } catch {
       // Keeps the last answer.
+      this.#unheard -= before;
     } finally {
       this.#looking = false;
     }
+  }
+
+  #mayBeFull(): boolean {
+    return this.#volume.freeBytes - GROWTH * this.#unheard < this.#reserve() * UNHEARD_SHARE;
   }
 
   #reserve(): number {
@@ -158,8 +183,9 @@ export class Disk {
   #judge(): void {
     const { freeBytes } = this.#volume;
     const reserve = this.#reserve();
+    const enough = freeBytes >= reserve * HYSTERESIS && !this.#mayBeFull();
     if (freeBytes < reserve) this.#setLow(true);
-    else if (freeBytes >= reserve * HYSTERESIS && this.#options.now() >= this.#lowUntil) this.#setLow(false);
+    else if (enough && this.#options.now() >= this.#lowUntil) this.#setLow(false);
   }
 
   #setLow(low: boolean, why = ''): void {

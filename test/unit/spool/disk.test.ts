@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { Disk, reserveBytes, volumeOf, withSpare } from '../../../relay/spool/disk.ts';
 import type { RelayEvent } from '../../../relay/telemetry/events.ts';
+import { until } from '../../smtp/wait.ts';
 import { put, scene, text } from './fixture.ts';
 
 const MB = 1024 * 1024;
@@ -62,6 +63,33 @@ describe('the watch over the disk', () => {
     assert.equal(looks, 1);
     disk.wrote(100_000);
     assert.equal(looks, 2);
+  });
+
+  test('takes no more mail when a volume that has not answered yet may have half of its reserve left, and takes it again by its answer', async () => {
+    const events: RelayEvent[] = [];
+    let answer = Promise.resolve({ freeBytes: 10_000_000, totalBytes: 24_000_000 });
+    const disk = new Disk({
+      look: () => answer,
+      maxMessageBytes: 1_000_000,
+      reserveBytes: 4_000_000,
+      emit: event => events.push(event),
+      now: () => 0,
+    });
+    await disk.look();
+    const slow = Promise.withResolvers<Awaited<typeof answer>>();
+    answer = slow.promise;
+    disk.wrote(3_000_000);
+    const looking = disk.look();
+    assert.equal(disk.state().low, false, 'log and database may have taken six of ten');
+    disk.wrote(1_500_000);
+    assert.equal(disk.state().low, true, 'or nine');
+    assert.match(JSON.stringify(events), /disk-low.*4 MB written since the volume was asked/);
+    slow.resolve({ freeBytes: 9_000_000, totalBytes: 24_000_000 });
+    await until(() => !disk.state().low, 'the answer');
+    await looking;
+    assert.equal(events.at(-1)?.event, 'disk-recovered');
+    disk.wrote(1_500_000);
+    assert.equal(disk.state().low, false, 'what was written before that look counts no more');
   });
 
   test('keeps its last answer when the volume cannot be asked', async () => {
