@@ -9,7 +9,19 @@ import { openSpool } from '../../../relay/spool/open.ts';
 import { bury, fail, over, owe, pending, put, START, text } from '../../unit/spool/fixture.ts';
 
 const [directory = '', what = '', arm = ''] = process.argv.slice(2);
-const say = (line: string) => writeSync(1, `${line}\n`);
+
+/** Whole and at once, for the next thing may be the end of this process: a pipe that is full is waited for. */
+function say(line: string): void {
+  let rest = Buffer.from(`${line}\n`);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(1, rest));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+}
 
 const spool = await openSpool({
   directory,
