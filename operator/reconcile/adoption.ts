@@ -25,15 +25,29 @@ export async function adoptable<T extends KubeObject>(
   ref: ObjectRef,
   client: KubeClient,
 ): Promise<T | undefined> {
-  const [live, owner] = await Promise.all([client.find(resource, ref), client.find(mailRelays, relay)]);
-  const what = `${resource.kind} ${ref.name}`;
-  if (live === undefined || whose(relay, live) !== 'orphan') {
-    throw new TryAgainError(`${what} has changed meanwhile`);
-  }
+  const [live, owner] = await Promise.all([
+    ownOrphan(relay, resource, ref, client),
+    client.find(mailRelays, relay),
+  ]);
+  if (live === undefined) return undefined;
   if (live.metadata.deletionTimestamp !== undefined) {
-    throw new TryAgainError(`${what} was deleted and is still going`);
+    throw new TryAgainError(`${resource.kind} ${ref.name} was deleted and is still going`);
   }
   if (!keepsChildren(relay, owner)) throw new TryAgainError(`the MailRelay has changed meanwhile`);
+  return live;
+}
+
+/** The orphan as it is now; undefined when somebody else wrote it. Throws TryAgainError when it is none any more. */
+export async function ownOrphan<T extends KubeObject>(
+  relay: MailRelay,
+  resource: Resource<T>,
+  ref: ObjectRef,
+  client: Pick<KubeClient, 'find'>,
+): Promise<T | undefined> {
+  const live = await client.find(resource, ref);
+  if (live === undefined || whose(relay, live) !== 'orphan') {
+    throw new TryAgainError(`${resource.kind} ${ref.name} has changed meanwhile`);
+  }
   return isWrittenByUs(live) ? live : undefined;
 }
 
@@ -44,8 +58,8 @@ function keepsChildren({ uid }: MailRelay, owner: MailRelayObject | undefined): 
   return !finalizers.includes(orphanDependents) && !finalizers.includes(foregroundDeletion);
 }
 
-/** A copy has our labels and another manager. */
-function isWrittenByUs({ metadata }: KubeObject): boolean {
+/** A copy has our labels and another manager. To be asked of an object with its managedFields, which caches leave out. */
+export function isWrittenByUs({ metadata }: KubeObject): boolean {
   const entries = (metadata.managedFields ?? []) as {
     readonly manager?: string;
     readonly operation?: string;

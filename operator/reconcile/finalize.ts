@@ -19,7 +19,7 @@ import {
   remainingVolumes,
   writeMarks,
 } from './held-volumes.ts';
-import { lookAtRest, type Rest, scaleToNothing } from './last-pods.ts';
+import { lookAtRest, type Rest, scaleOrphanToNothing, scaleToNothing } from './last-pods.ts';
 import type { Planner } from './planner.ts';
 import { farewell } from './reporter.ts';
 import type { ScalePlan } from './scale.ts';
@@ -90,7 +90,7 @@ function isLoss(relay: MailRelay, { workload }: Draft): boolean {
   return relay.finalizers.includes(foregroundDeletion) || workload === undefined;
 }
 
-/** What the pods leave is written down, and then they are to go; those of a loss go by themselves. */
+/** What the pods leave is written down, and then they are to go; those of a loss go by themselves, but for an orphan's. */
 async function dismiss(
   key: string,
   relay: MailRelay,
@@ -102,7 +102,7 @@ async function dismiss(
   if (fingerprint !== undefined) seen.fingerprint = fingerprint;
   const view = (): ClaimsView => ({ ...claimsView(relay, plan, deps), released: loss });
   await writeMarks(view(), deps);
-  if (!loss) await scaleToNothing(relay, deps);
+  await (loss ? scaleOrphanToNothing(relay, deps) : scaleToNothing(relay, deps));
   await confirmMarks(view(), deps);
   lookAtWorkload(relay, seen, deps);
   watchLastPods(key, relay, seen, deps);

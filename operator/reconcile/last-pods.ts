@@ -7,8 +7,10 @@ import type { MailRelay } from '../api/mail-relay.ts';
 import { fieldManager } from '../api/names.ts';
 import { isConflict, isNotFound } from '../kube/api-error.ts';
 import { NotLeaderError } from '../kube/apply.ts';
+import type { KubeObject } from '../kube/object.ts';
 import type { Deployment, StatefulSet } from '../resources/kinds.ts';
 import { ownerReference } from '../resources/names.ts';
+import { isWrittenByUs, ownOrphan } from './adoption.ts';
 import { targetOf } from './apply-children.ts';
 import type { ReconcilerDeps } from './deps.ts';
 import { isOursToTake, whose } from './ownership.ts';
@@ -27,26 +29,46 @@ export interface Rest {
 
 /** Lets the workload want no pod. Nothing is made of a workload that is not there. */
 export async function scaleToNothing(relay: MailRelay, deps: ReconcilerDeps): Promise<void> {
-  const { client, caches, mayWrite } = deps;
-  const resource = workloadResource(relay);
-  const live = liveWorkload(relay, caches);
+  const live = liveWorkload(relay, deps.caches);
   if (live === undefined || (live.spec?.replicas ?? 0) === 0) return;
-  const target = await targetOf(relay, resource, live, client);
+  const target = await targetOf(relay, workloadResource(relay), live, deps.client);
   if (target === undefined) return;
-  if (!mayWrite()) throw new NotLeaderError();
-  const { uid, resourceVersion, ownerReferences = [] } = target.live.metadata;
+  const { resourceVersion, ownerReferences = [] } = target.live.metadata;
   // An orphan becomes a child, so that it goes with its MailRelay.
   const adopted = { resourceVersion, ownerReferences: [...ownerReferences, ownerReference(relay)] };
-  const patch = { metadata: { uid, ...(target.exactly && adopted) }, spec: { replicas: 0 } };
+  await wantNone(relay, target.live, target.exactly ? adopted : {}, deps);
+}
+
+/**
+ * The same for a MailRelay whose children Kubernetes takes: it does not come for an orphan of ours, which is no child,
+ * and must not become one any more.
+ */
+export async function scaleOrphanToNothing(relay: MailRelay, deps: ReconcilerDeps): Promise<void> {
+  const live = liveWorkload(relay, deps.caches);
+  if (live === undefined || (live.spec?.replicas ?? 0) === 0 || whose(relay, live) !== 'orphan') return;
+  const orphan = await ownOrphan(relay, workloadResource(relay), live.metadata, deps.client);
+  if (orphan === undefined) return;
+  await wantNone(relay, orphan, { resourceVersion: orphan.metadata.resourceVersion }, deps);
+}
+
+async function wantNone(
+  relay: MailRelay,
+  { metadata: { uid, name, namespace } }: KubeObject,
+  metadata: object,
+  { client, caches, mayWrite }: ReconcilerDeps,
+): Promise<void> {
+  if (!mayWrite()) throw new NotLeaderError();
+  const resource = workloadResource(relay);
+  const ref = { name, ...(namespace !== undefined && { namespace }) };
+  const patch = { metadata: { uid, ...metadata }, spec: { replicas: 0 } };
   await caches
     .of(resource)
-    ?.whileWriting(live.metadata, async () => {
-      const patched = await client.mergePatch(resource, live.metadata, patch, { fieldManager });
-      caches.of(resource)?.observe(patched);
+    ?.whileWriting(ref, async () => {
+      caches.of(resource)?.observe(await client.mergePatch(resource, ref, patch, { fieldManager }));
     })
     .catch((error: unknown) => {
       if (!isConflict(error) && !isNotFound(error)) throw error;
-      throw new TryAgainError(`${resource.kind} ${live.metadata.name} has changed meanwhile`);
+      throw new TryAgainError(`${resource.kind} ${name} has changed meanwhile`);
     });
 }
 
@@ -54,9 +76,7 @@ export async function scaleToNothing(relay: MailRelay, deps: ReconcilerDeps): Pr
 export async function lookAtRest(relay: MailRelay, deps: ReconcilerDeps): Promise<Rest> {
   const found = await workloadNow(relay, deps.client);
   // Its pods may have our labels, and are not ours to wait for.
-  if (found !== undefined && whose(relay, found) === 'foreign') {
-    return { workload: undefined, awaited: undefined };
-  }
+  if (found !== undefined && isTheirs(relay, found)) return { workload: undefined, awaited: undefined };
   const workload = found !== undefined && isOursToTake(relay, found) ? found : undefined;
   const names = await podsLeft(relay, deps);
   const unsettled = `${workloadResource(relay).kind} ${relay.name} must first be scaled to nothing`;
@@ -68,6 +88,12 @@ export async function lookAtRest(relay: MailRelay, deps: ReconcilerDeps): Promis
     workload: workloadVersion(workload),
     awaited: awaited.length > 0 ? awaited.join('; ') : undefined,
   };
+}
+
+/** Also a copy that has all our labels. */
+function isTheirs(relay: MailRelay, found: KubeObject): boolean {
+  const is = whose(relay, found);
+  return is === 'foreign' || (is === 'orphan' && !isWrittenByUs(found));
 }
 
 /** No pod comes of it any more. Where no controller has ever seen it there are no controllers. */

@@ -15,7 +15,7 @@ import {
 } from '../resources/kinds.ts';
 import { childLabels, childNames, isVolumeName, replicaClaim } from '../resources/names.ts';
 import { syncOptions, withoutPruning } from '../resources/persistent-volume-claim.ts';
-import { adoptable } from './adoption.ts';
+import { ownOrphan } from './adoption.ts';
 import type { Obstacle } from './observation.ts';
 import { nameTaken } from './obstacles.ts';
 import { controllerOf, whose } from './ownership.ts';
@@ -70,7 +70,8 @@ async function unshownClaims(
   const claims = found.filter(claim => claim !== undefined);
   if (claims.length === 0) return { ours: [], taken: [] };
   const isOrphan = live !== undefined && whose(relay, live) === 'orphan';
-  const workload = isOrphan ? await adoptable(relay, workloadResource(relay), live.metadata, client) : live;
+  // Whether it may be adopted now says nothing of whose the mail on its volumes is.
+  const workload = isOrphan ? await ownOrphan(relay, workloadResource(relay), live.metadata, client) : live;
   const { ours = [], taken = [] } = Object.groupBy(claims, claim =>
     isOf(relay, workload, claim) ? 'ours' : 'taken',
   );

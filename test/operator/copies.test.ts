@@ -1,0 +1,101 @@
+/** Workloads without an owner beside a deletion: our own that lost it, and copies that only look so, as from a backup. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { mailRelays } from '../../operator/api/mail-relay.ts';
+import type { MailRelaySpecInput } from '../../operator/api/schema.ts';
+import type { KubeObject } from '../../operator/kube/object.ts';
+import type { Resource } from '../../operator/kube/resource.ts';
+import { pods } from '../../operator/reconcile/caches.ts';
+import { deployments, persistentVolumeClaims, statefulSets } from '../../operator/resources/kinds.ts';
+import { childLabels, selectorLabels } from '../../operator/resources/names.ts';
+import { waitUntil } from '../kube/wait-until.ts';
+import { DeletionScene, deleted, four, ref, unsentOn } from './deletion-scene.ts';
+import { openProvider, Rig } from './rig.ts';
+
+const brief: MailRelaySpecInput = { ...openProvider, spool: { drainTimeoutSeconds: 1 } };
+const briefReplica: MailRelaySpecInput = {
+  ...openProvider,
+  spool: { mode: 'PerReplica', drainTimeoutSeconds: 1 },
+};
+
+describe('a workload that nobody owns', () => {
+  let rig: Rig;
+  let scene: DeletionScene;
+  before(async () => {
+    rig = await Rig.start();
+    scene = new DeletionScene(rig);
+    await rig.operator();
+  });
+  after(() => rig?.stop());
+
+  const isGone = (namespace: string): Promise<void> =>
+    waitUntil(
+      `${namespace}/mail is gone`,
+      async () => (await rig.client.find(mailRelays, ref(namespace))) === undefined,
+      60_000,
+    );
+  /** The garbage collector, which is not there, is done with a foreground deletion when only its finalizer is left. */
+  const isLetGo = (namespace: string): Promise<unknown> =>
+    waitUntil(
+      `${namespace}/mail waits for the garbage collector alone`,
+      async () => (await rig.relay(namespace)).metadata.finalizers?.join() === 'foregroundDeletion',
+      60_000,
+    );
+  /** As it comes out of a backup: all our labels, another manager. */
+  const copy = (namespace: string, resource: Resource): Promise<KubeObject> => {
+    const labels = selectorLabels({ name: 'mail' });
+    const template = { metadata: { labels }, spec: { containers: [{ name: 'relay', image: 'copied' }] } };
+    const set = resource.kind === statefulSets.kind ? { serviceName: 'mail-pods' } : {};
+    return rig.client.create(resource, {
+      metadata: { ...ref(namespace), labels: childLabels({ name: 'mail' }) },
+      spec: { replicas: 1, selector: { matchLabels: labels }, template, ...set },
+    } as KubeObject);
+  };
+  const untouched = async (resource: Resource, before: KubeObject): Promise<void> => {
+    const now = await rig.client.get(resource, before.metadata);
+    assert.equal(now.metadata.resourceVersion, before.metadata.resourceVersion);
+  };
+
+  for (const [mode, resource, spec] of [
+    ['shared', deployments, brief],
+    ['per-replica', statefulSets, briefReplica],
+  ] as const) {
+    for (const propagation of ['Background', 'Foreground'] as const) {
+      test(`and somebody has copied keeps no deletion up: ${resource.kind}, ${propagation}`, async () => {
+        const namespace = await rig.namespace(`copy-${mode}-${propagation.toLowerCase()}`);
+        const theirs = await copy(namespace, resource as Resource);
+        if (mode === 'per-replica') {
+          const claim = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } };
+          await rig.client.create(persistentVolumeClaims, {
+            metadata: ref(namespace, 'spool-mail-0'),
+            spec: claim,
+          });
+        }
+        await rig.createRelay(namespace, spec);
+        await rig.waitForReason(namespace, 'Stalled', 'NameTaken');
+        await scene.remove(namespace, propagation);
+        await (propagation === 'Background' ? isGone(namespace) : isLetGo(namespace));
+        await untouched(resource as Resource, theirs);
+      });
+    }
+  }
+
+  test('and is ours wants no pod after a foreground deletion, which does not take it: its pods are waited for', async () => {
+    const namespace = 'own-foreground';
+    await scene.running(namespace, deleted(), four);
+    await rig.settled(await rig.audit.mark());
+    await rig.patchRelay(namespace, { suspend: true });
+    await rig.waitForReason(namespace, 'Ready', 'Suspended');
+    await rig.client.mergePatch(deployments, ref(namespace), { metadata: { ownerReferences: null } });
+    await scene.remove(namespace, 'Foreground');
+    const live = await rig.waitFor(deployments, ref(namespace), ({ spec }) => spec?.replicas === 0);
+    assert.equal(live.metadata.ownerReferences, undefined);
+    const { message } = await rig.waitForReason(namespace, 'Ready', 'Draining');
+    assert.match(message, /the end of pod mail-a|scaled to nothing/);
+    await rig.client.delete(pods, ref(namespace, 'mail-a'), { gracePeriodSeconds: 0 });
+    await isLetGo(namespace);
+    const claim = await scene.claim(namespace);
+    assert.equal(claim.metadata.ownerReferences, undefined);
+    assert.equal(unsentOn(claim), '4');
+  });
+});
