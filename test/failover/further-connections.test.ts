@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { ScriptedProvider } from '../smtp/provider.ts';
 import { type Action, reset, stall, wait } from '../smtp/script.ts';
-import { until } from '../smtp/wait.ts';
+import { gate, until } from '../smtp/wait.ts';
 import { withRelay } from './relay-under-test.ts';
 
 describe('one connection more than a provider has', { concurrency: true }, () => {
@@ -30,22 +30,21 @@ describe('one connection more than a provider has', { concurrency: true }, () =>
   ] as const) {
     test(`and is ${what} costs a provider that works no mail`, async () => {
       let first: ScriptedProvider | undefined;
-      let beyond = 0;
-      const limit = (): Action | undefined => {
-        if (first === undefined || first.counters.connectionsNow <= 2) return undefined;
-        beyond += 1;
-        return refusal;
-      };
+      const limit = (): Action | undefined =>
+        first !== undefined && first.counters.connectionsNow > 2 ? refusal : undefined;
+      const held = gate();
       const entry = { limits: { maxConnections: 10 }, timeouts: { greetingSeconds: 1 } };
-      // Each answer takes a while, so that mail waits and more connections are wanted.
-      const slowly = (): Action => wait(new Promise(resolve => setTimeout(resolve, 50)));
-      const script = { [stage]: limit, dot: slowly };
-      await withRelay({ providers: [{ script, entry }, {}] }, async relay => {
+      const script = { [stage]: limit, dot: () => wait(held.opened) };
+      const config = { forwardSMTP: false, retry: { patienceSeconds: 60 } };
+      await withRelay({ providers: [{ script, entry }, {}], config }, async relay => {
         first = relay.provider(0);
-        await relay.sendMany(100);
-        await relay.until('recipient-delivered', 100, undefined, 60_000);
-        await until(() => beyond > 0, 'a refused connection');
-        assert.equal(relay.provider(0).messages.length, 100);
+        await relay.sendMany(50);
+        // All of it waits when the first connection is there, so that several more are opened at a time.
+        await relay.reconfigure(all => ({ ...all, forwardSMTP: true }));
+        await relay.until('attempt', 3);
+        held.open();
+        await relay.until('recipient-delivered', 50);
+        assert.equal(relay.provider(0).messages.length, 50);
         assert.deepEqual(relay.heard('provider-state'), []);
       });
     });
@@ -56,7 +55,7 @@ describe('one connection more than a provider has', { concurrency: true }, () =>
     const limit = (): Action | undefined =>
       first !== undefined && first.counters.connectionsNow > 2 ? reset : undefined;
     const setup = { script: { connect: limit, dot: stall }, entry: { timeouts: { finalDotSeconds: 60 } } };
-    return withRelay({ providers: [setup, {}], config: { retry: { patienceSeconds: 1 } } }, async relay => {
+    return withRelay({ providers: [setup, {}], config: { retry: { patienceSeconds: 3 } } }, async relay => {
       first = relay.provider(0);
       const held = [await relay.send(), await relay.send()];
       await until(() => relay.provider(0).transactions.length === 2, 'two transactions that hang');

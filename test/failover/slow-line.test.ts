@@ -6,15 +6,15 @@ import { until } from '../smtp/wait.ts';
 import { withRelay } from './relay-under-test.ts';
 
 const LINE = `${'x'.repeat(76)}\r\n`;
-const TWO_MB = `Subject: large\r\n\r\n${LINE.repeat((2 * 1024 * 1024) / LINE.length)}`;
+const THREE_MB = `Subject: large\r\n\r\n${LINE.repeat((3 * 1024 * 1024) / LINE.length)}`;
 
 test('a large mail that leaves over a slow line keeps the mail behind it at its provider', async t => {
-  const line = await startSlowLine(512 * 1024);
+  const line = await startSlowLine(768 * 1024);
   t.after(() => line.close());
   const entry = { port: line.port, limits: { maxConnections: 1 } };
-  await withRelay({ providers: [{ entry }, {}], config: { retry: { patienceSeconds: 1 } } }, async relay => {
+  await withRelay({ providers: [{ entry }, {}], config: { retry: { patienceSeconds: 2 } } }, async relay => {
     line.leadTo(relay.provider(0).port);
-    const large = await relay.send({ content: TWO_MB });
+    const large = await relay.send({ content: THREE_MB });
     await until(() => relay.provider(0).transactions.length === 1, 'the large mail to begin');
     const small = await relay.send();
     await relay.until('recipient-delivered', 1, small, 60_000);
