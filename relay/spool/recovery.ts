@@ -25,6 +25,7 @@ import type { Rows } from './rows.ts';
 import { Sample } from './sample.ts';
 import { entriesOf, Strays } from './strays.ts';
 import { transaction } from './transaction.ts';
+import { troubleOf } from './trouble.ts';
 
 const SUFFIX = '.eml';
 const STEP = 1000;
@@ -42,14 +43,18 @@ export interface Recovered {
   readonly events: readonly RelayEvent[];
 }
 
-/** Brings files and rows together. May throw errors of SQLite and of files; doing it again is harmless. */
-export function recover(directory: string, rows: Rows): Recovered {
-  return new Recovery(directory, rows).run();
+/**
+ * Brings files and rows together. May throw errors of SQLite and of files; doing it again is harmless. `crowded`: there
+ * is no room that could still be made, so what only tidies up is left to the next start when it finds none.
+ */
+export function recover(directory: string, rows: Rows, { crowded = false } = {}): Recovered {
+  return new Recovery(directory, rows, crowded).run();
 }
 
 class Recovery {
   readonly #directory: string;
   readonly #rows: Rows;
+  readonly #crowded: boolean;
   readonly #found = new Map<Place, number>();
   readonly #strays: Strays;
   readonly #missing = new Sample<MessageId>(EVENTS);
@@ -57,17 +62,18 @@ class Recovery {
   #finished = 0;
   #replaced = 0;
 
-  constructor(directory: string, rows: Rows) {
+  constructor(directory: string, rows: Rows, crowded: boolean) {
     this.#directory = directory;
     this.#rows = rows;
+    this.#crowded = crowded;
     this.#strays = new Strays(directory);
   }
 
   run(): Recovered {
     for (const name of ['failed', 'dead', 'quarantine'])
       mkdirSync(join(this.#directory, name), { recursive: true });
-    this.#dropDrafts();
-    this.#finishRemovals();
+    this.#tidy(() => this.#dropDrafts());
+    this.#tidy(() => this.#finishRemovals());
     for (const place of [IN_FAILED, IN_DEAD] as const) this.#scan(place);
     for (const name of ['failed', 'dead', 'quarantine', '.']) syncNow(join(this.#directory, name));
     for (const place of [IN_FAILED, IN_DEAD] as const) this.#buryMissing(place);
@@ -89,11 +95,20 @@ class Recovery {
     return Number(this.#rows.get(sql)?.[0] ?? 0);
   }
 
+  #tidy(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (!this.#crowded || troubleOf(error) !== 'full') throw error;
+    }
+  }
+
   /** Chunks of messages that never got their row. */
   #dropDrafts(): void {
-    const drafts = this.#rows.all('SELECT n FROM draft');
-    for (const [n] of drafts) transaction(this.#rows.database, () => this.#rows.dropDraft(Number(n)));
-    this.#drafts = drafts.length;
+    for (const [n] of this.#rows.all('SELECT n FROM draft')) {
+      transaction(this.#rows.database, () => this.#rows.dropDraft(Number(n)));
+      this.#drafts++;
+    }
   }
 
   /** Files of messages that are over. */

@@ -56,7 +56,8 @@ async function open(options: StoreOptions): Promise<Opened> {
     const unclean = await withRoom(options, again => ownership.take({ unwritten: again }));
     if (unclean && statSync(file).size <= CHECK_UP_TO_BYTES) checkDatabase(database, file);
     const rows = new Rows(database);
-    return { rows, recovered: await withRoom(options, () => recover(directory, rows)), ownership };
+    const recovered = await withRoom(options, again => recover(directory, rows, { crowded: again }));
+    return { rows, recovered, ownership };
   } catch (error) {
     database.close();
     throw error;

@@ -94,6 +94,12 @@ async function again(tries: number): Promise<MessageId> {
   }
 }
 
+/** A large message of which the end never comes. */
+async function beginLarge(): Promise<void> {
+  const draft = spool.begin();
+  for (let written = 0; written < LARGE.length; written += 65_536) await draft.write(text(65_536));
+}
+
 async function fill(): Promise<void> {
   for (let i = 0; i < 100_000 && !existsSync(arm); i++) {
     try {
@@ -116,7 +122,8 @@ if (what === 'flood') {
 } else if (what === 'a-while') {
   await Promise.all([flood(110), flood(110), flood(110)]);
   await spool.close();
-} else if (what === 'fill') {
+} else if (what === 'fill' || what === 'begin-and-fill') {
+  if (what === 'begin-and-fill') await beginLarge();
   await fill();
   await spool.close();
 } else if (what === 'hold') {

@@ -213,17 +213,22 @@ describe('a full volume', () => {
     assert.ok((await assertKept(directory, child.lines)) > 100);
   });
 
-  test('does not keep it from starting when the ballast is used up and not a page is left', async t => {
-    const directory = await smallVolume(t);
-    if (directory === undefined) return t.skip('mounting a tmpfs is not permitted');
-    const child = run({ directory, what: 'fill' });
-    await child.said('refused');
-    child.process.kill('SIGKILL');
-    await child.ended;
-    await rm(join(directory, 'ballast'), { force: true });
-    await occupyBytes(join(directory, '..'));
-    assert.ok((await assertKept(directory, child.lines)) > 100);
-  });
+  for (const [what, after] of [
+    ['fill', ''],
+    ['begin-and-fill', ', though a large message was never ended'],
+  ] as const) {
+    test(`does not keep it from starting when the ballast is used up and not a page is left${after}`, async t => {
+      const directory = await smallVolume(t);
+      if (directory === undefined) return t.skip('mounting a tmpfs is not permitted');
+      const child = run({ directory, what });
+      await child.said('refused');
+      child.process.kill('SIGKILL');
+      await child.ended;
+      await rm(join(directory, 'ballast'), { force: true });
+      await occupyBytes(join(directory, '..'));
+      assert.ok((await assertKept(directory, child.lines)) > 100);
+    });
+  }
 });
 
 /** Until the next look at the disk new mail is refused; for half a minute where it was full twice. */

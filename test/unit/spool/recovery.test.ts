@@ -14,6 +14,8 @@ import {
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
+import { recover } from '../../../relay/spool/recovery.ts';
+import { Rows } from '../../../relay/spool/rows.ts';
 import { migrate, openDatabase } from '../../../relay/spool/schema.ts';
 import { bodyOf, bury, fail, namesIn, put, START, scene, text } from './fixture.ts';
 
@@ -143,6 +145,37 @@ describe('recovery', () => {
     assert.equal(database.prepare('SELECT count(*) AS c FROM chunk').get()?.['c'], 0);
     assert.equal(database.prepare('SELECT count(*) AS c FROM draft').get()?.['c'], 0);
     database.close();
+  });
+
+  test('leaves those chunks to the next start where no room can be made to remove them', async t => {
+    const { open, directory } = await scene(t);
+    const spool = await open();
+    const id = await put(spool, text(10));
+    const draft = spool.begin();
+    for (let i = 0; i < 20; i++) await draft.write(text(65_536));
+    await spool.close();
+    const database = openDatabase(join(directory, 'queue.db'));
+    // As on a full volume: to delete takes a page that there is not.
+    database.exec(`
+      CREATE TABLE log (data BLOB);
+      CREATE TRIGGER full BEFORE DELETE ON draft BEGIN INSERT INTO log VALUES (zeroblob(5000000)); END;
+      PRAGMA max_page_count = 1`);
+    const rows = new Rows(database);
+    assert.throws(() => recover(directory, rows), /full/);
+    const { counts, nextN } = recover(directory, rows, { crowded: true });
+    assert.equal(counts.messages(0), 1);
+    database.exec('DROP TRIGGER full; DROP TABLE log');
+    database.close();
+    const next = await open();
+    assert.deepEqual(
+      (await next.list({})).map(message => message.id),
+      [id],
+    );
+    await next.close();
+    const left = new DatabaseSync(join(directory, 'queue.db'));
+    assert.equal(left.prepare('SELECT count(*) AS c FROM chunk WHERE key >= 4096 * 2').get()?.['c'], 0);
+    assert.ok(nextN > 2, 'no later message gets the number of one whose chunks are still there');
+    left.close();
   });
 
   test('goes on after an id and a number that are taken', async t => {
