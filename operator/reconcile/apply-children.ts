@@ -15,6 +15,7 @@ import type { BuildContext } from '../resources/context.ts';
 import { configMaps } from '../resources/kinds.ts';
 import { adoptable } from './adoption.ts';
 import type { Caches } from './caches.ts';
+import { type ChildFailure, failureOf } from './child-failure.ts';
 import type { Obstacle } from './observation.ts';
 import { nameTaken, refusalOf } from './obstacles.ts';
 import { isOursToTake, whose } from './ownership.ts';
@@ -33,12 +34,6 @@ interface Outcome {
   readonly failure?: ChildFailure;
 }
 
-export interface ChildFailure {
-  readonly error: unknown;
-  /** Which child, and the words of the error. */
-  readonly message: string;
-}
-
 export interface Applied {
   /** What only a person can mend. */
   readonly obstacles: readonly Obstacle[];
@@ -50,33 +45,47 @@ export interface Applied {
   readonly workloadSettled: boolean;
 }
 
+/** When the workload's turn has come. */
+export interface WorkloadTurn {
+  /** Its pods would mount what is not for them. */
+  readonly withheld: boolean;
+  /** What must be written before the workload may change. */
+  readonly before: () => Promise<readonly ChildFailure[]>;
+}
+
 /**
  * Makes them so: all but the workload at once, then the workload unless something that its pods need failed or is
- * somebody else's: they would run with that. `taken`: claims that its pods would mount and that are. Throws
- * NotLeaderError alone, and only when no write is under way any more: then the lease may be given back.
+ * somebody else's: they would run with that. Throws NotLeaderError alone, and only when no write is under way any
+ * more: then the lease may be given back.
  */
 export async function applyChildren(
   relay: MailRelay,
   context: BuildContext,
-  taken: readonly Obstacle[],
+  turn: WorkloadTurn,
   deps: ChildrenDeps,
 ): Promise<Applied> {
   const all = children(relay, context);
   const first = all.filter(child => !isWorkload(child));
   const outcomes = await Promise.all(first.map(child => tryOne(relay, child, deps)));
-  const withheld = taken.length > 0 || outcomes.some(isAwaited);
+  throwIfStopped(outcomes);
+  const isHeld = turn.withheld || outcomes.some(isAwaited);
+  const unprepared = isHeld ? [] : await turn.before();
+  const withheld = isHeld || unprepared.length > 0;
   for (const child of withheld ? [] : all.filter(isWorkload)) outcomes.push(await tryOne(relay, child, deps));
+  throwIfStopped(outcomes);
   const failed = outcomes.filter(({ failure }) => failure !== undefined);
-  const failures = failed.flatMap(({ failure }) => failure ?? []);
-  const stopped = failures.find(({ error }) => error instanceof NotLeaderError);
-  if (stopped !== undefined) throw stopped.error;
   const config = outcomes.find(({ child }) => child.resource.kind === configMaps.kind);
   return {
-    obstacles: [...taken, ...outcomes.flatMap(({ obstacle }) => obstacle ?? [])],
-    failures,
+    obstacles: outcomes.flatMap(({ obstacle }) => obstacle ?? []),
+    failures: [...unprepared, ...failed.flatMap(({ failure }) => failure ?? [])],
     configWritten: config !== undefined && config.obstacle === undefined && config.failure === undefined,
     workloadSettled: !withheld && !failed.some(({ child }) => isWorkload(child)),
   };
+}
+
+function throwIfStopped(outcomes: readonly Outcome[]): void {
+  const stopped = outcomes.find(({ failure }) => failure?.error instanceof NotLeaderError);
+  if (stopped !== undefined) throw stopped.failure?.error;
 }
 
 function isAwaited({ child, failure, obstacle }: Outcome): boolean {
@@ -87,9 +96,7 @@ async function tryOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Promi
   try {
     return { child, obstacle: await applyOne(relay, child, deps) };
   } catch (error) {
-    const words = error instanceof Error ? error.message : String(error);
-    const message = error instanceof TryAgainError ? words : `${child.resource.kind} ${child.name}: ${words}`;
-    return { child, failure: { error, message } };
+    return { child, failure: failureOf(error, child) };
   }
 }
 

@@ -29,11 +29,13 @@ import {
   type Draft,
   intend,
   lookAfterPods,
+  lookAtClaims,
   lookAtWorkload,
+  noteFailures,
+  throwFailures,
   watchLastPods,
   watchPods,
 } from './steps.ts';
-import { takeUpClaims } from './take-up-claims.ts';
 
 /** One step of it. Resolves with true when the MailRelay has been let go, false while pods drain or are still there. */
 export async function finalize(
@@ -43,25 +45,36 @@ export async function finalize(
   { planner, deps }: { readonly planner: Planner; readonly deps: ReconcilerDeps },
 ): Promise<boolean> {
   if (!relay.finalizers.includes(drainFinalizer)) return true;
-  if (!relay.finalizers.includes(orphanDependents)) {
-    seen.taken = await takeUpClaims(relay, 0, deps);
-    const loss = isLoss(relay, seen);
-    const plan = loss ? planner.loss(key, relay) : planner.plan(key, relay, 0);
-    const context = planner.context(relay, plan);
-    const view = claimsView(relay, plan, deps);
-    intend(relay, seen, { plan, context, view });
-    if (plan.replicas > 0) {
-      await drain(key, relay, seen, { context, view, deps });
-      return false;
-    }
-    const { workload, awaited } = await dismiss(key, relay, seen, { plan, loss, deps });
-    if (awaited !== undefined) {
-      seen.awaitedEnd = awaited;
-      return false;
-    }
-    await release({ ...claimsView(relay, plan, deps), workload, released: true }, seen, deps);
-  }
+  const keepsAll = relay.finalizers.includes(orphanDependents);
+  if (!keepsAll && !(await isBroughtToEnd(key, relay, seen, { planner, deps }))) return false;
   await letGo(relay, deps);
+  return true;
+}
+
+async function isBroughtToEnd(
+  key: string,
+  relay: MailRelay,
+  seen: Draft,
+  { planner, deps }: { readonly planner: Planner; readonly deps: ReconcilerDeps },
+): Promise<boolean> {
+  await lookAtClaims(relay, 0, seen, deps);
+  const loss = isLoss(relay, seen);
+  const plan = loss ? planner.loss(key, relay) : planner.plan(key, relay, 0);
+  const context = planner.context(relay, plan);
+  const view = claimsView(relay, plan, deps);
+  intend(relay, seen, { plan, context, view });
+  if (plan.replicas > 0) {
+    await drain(key, relay, seen, { context, view, deps });
+    return false;
+  }
+  // Of a volume that no cache shows nobody knows yet whether it was sent.
+  if (seen.claims.unseen && !loss) return false;
+  const { workload, awaited } = await dismiss(key, relay, seen, { plan, loss, deps });
+  if (awaited !== undefined) {
+    seen.awaitedEnd = awaited;
+    return false;
+  }
+  await release({ ...claimsView(relay, plan, deps), workload, released: true }, seen, deps);
   return true;
 }
 
@@ -101,9 +114,12 @@ async function dismiss(
   const { fingerprint } = relay.status.config ?? {};
   if (fingerprint !== undefined) seen.fingerprint = fingerprint;
   const view = (): ClaimsView => ({ ...claimsView(relay, plan, deps), released: loss });
-  await writeMarks(view(), deps);
+  noteFailures(seen, await writeMarks(view(), deps));
+  // A pod that goes before it is written down what it leaves takes the knowledge with it.
+  throwFailures(seen);
   await (loss ? scaleOrphanToNothing(relay, deps) : scaleToNothing(relay, deps));
-  await confirmMarks(view(), deps);
+  noteFailures(seen, await confirmMarks(view(), deps));
+  throwFailures(seen);
   lookAtWorkload(relay, seen, deps);
   watchLastPods(key, relay, seen, deps);
   return lookAtRest(relay, deps);

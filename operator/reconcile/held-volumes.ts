@@ -13,6 +13,7 @@ import { NotLeaderError } from '../kube/apply.ts';
 import { formatTime } from '../kube/conditions.ts';
 import { type PersistentVolumeClaim, persistentVolumeClaims } from '../resources/kinds.ts';
 import { ownerReference } from '../resources/names.ts';
+import { type ChildFailure, failureOf } from './child-failure.ts';
 import {
   boardOf,
   emptyBoard,
@@ -97,23 +98,45 @@ function markOn(claim: PersistentVolumeClaim, { relay, workload }: ClaimsView): 
   return markOf(claim, relay, isClaimOf(relay, claim) ? workload : undefined);
 }
 
-/** Writes down what leaves, and takes it back where a pod is to serve again: to be called before the workload changes. */
-export async function writeMarks(view: ClaimsView, deps: VolumesDeps): Promise<void> {
-  for (const claim of view.claims) {
+/**
+ * Writes down what leaves, and takes it back where a pod is to serve again: to be called when the workload is about to
+ * change, and not when it may not. Resolves with what could not be written.
+ */
+export function writeMarks(view: ClaimsView, deps: VolumesDeps): Promise<readonly ChildFailure[]> {
+  return tryEach(view.claims, async claim => {
     const departed = departedFrom(claim, view);
     if (departed !== undefined)
       await patchClaim(claim, { annotations: markFor(claim, departed, view) }, deps);
     else if (isServed(view, claim)) await patchClaim(claim, { annotations: noMark }, deps);
     else await confirm(claim, view, deps);
-  }
+  });
 }
 
 /**
  * Says of the workload as it is now what was said of it as it was, as far as it can still be believed, and `unknown`
- * otherwise: to be called after the workload has changed, with what is to be seen then.
+ * otherwise: to be called after the workload has changed, with what is to be seen then. Resolves with what could not be
+ * written.
  */
-export async function confirmMarks(view: ClaimsView, deps: VolumesDeps): Promise<void> {
-  for (const claim of view.claims) if (!isServed(view, claim)) await confirm(claim, view, deps);
+export function confirmMarks(view: ClaimsView, deps: VolumesDeps): Promise<readonly ChildFailure[]> {
+  const unserved = view.claims.filter(claim => !isServed(view, claim));
+  return tryEach(unserved, claim => confirm(claim, view, deps));
+}
+
+/** One that cannot be written holds up no other. */
+async function tryEach(
+  claims: readonly PersistentVolumeClaim[],
+  write: (claim: PersistentVolumeClaim) => Promise<void>,
+): Promise<readonly ChildFailure[]> {
+  const failures: ChildFailure[] = [];
+  for (const claim of claims) {
+    try {
+      await write(claim);
+    } catch (error) {
+      if (error instanceof NotLeaderError) throw error;
+      failures.push(failureOf(error, { resource: persistentVolumeClaims, name: claim.metadata.name }));
+    }
+  }
+  return failures;
 }
 
 async function confirm(claim: PersistentVolumeClaim, view: ClaimsView, deps: VolumesDeps): Promise<void> {

@@ -39,7 +39,10 @@ export function nameTaken(
 }
 
 /** What the API server refuses for good is told; anything else is thrown again. */
-export function refusalOf(error: unknown, { resource, name, mailNeeds }: Child): Obstacle {
+export function refusalOf(
+  error: unknown,
+  { resource, name, mailNeeds }: Pick<Child, 'resource' | 'name' | 'mailNeeds'>,
+): Obstacle {
   if (!(error instanceof ApiError && isRefusal(error))) throw error;
   const what = `${resource.kind} ${name}`;
   if (!/immutable|forbidden: updates to/i.test(error.message)) {

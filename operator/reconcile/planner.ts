@@ -34,7 +34,9 @@ export class Planner {
     const input = this.#input(key, relay, wanted);
     const { drainingSince, begunAt = input.now, now } = input;
     const plan = planScale(input);
-    const since = new Map(plan.awaited.map(pod => [pod, drainingSince.get(pod) ?? now]));
+    // Who may go has drained until it goes: the workload may not be written for the moment.
+    const drains = [...plan.awaited, ...plan.leaving.map(({ pod }) => pod)];
+    const since = new Map(drains.map(pod => [pod, drainingSince.get(pod) ?? now]));
     if (since.size === 0) this.#drains.delete(key);
     else this.#drains.set(key, { uid: relay.uid, begunAt, since });
     return plan;

@@ -23,12 +23,12 @@ import {
   look,
   lookAfterPods,
   lookAfterVolumes,
+  lookAtClaims,
   lookAtSecrets,
   noteFailure,
   throwFailures,
   watchPods,
 } from './steps.ts';
-import { takeUpClaims } from './take-up-claims.ts';
 import { TryAgainError } from './try-again.ts';
 import { asItRuns, conflictsWithWhatRuns } from './what-runs.ts';
 
@@ -95,7 +95,7 @@ export class Reconciler {
 
   #bringAbout(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {
     return this.#attempt(key, seen, async () => {
-      seen.taken = await takeUpClaims(relay, relay.spec.replicas, this.#deps);
+      await lookAtClaims(relay, relay.spec.replicas, seen, this.#deps);
       const plan = this.#planner.plan(key, relay, relay.spec.replicas);
       const context = this.#planner.context(relay, plan);
       const view = claimsView(relay, plan, this.#deps);
@@ -195,7 +195,7 @@ function draft(
     ...(problems !== undefined && { problems }),
     ...(fingerprint !== undefined && { fingerprint }),
     obstacles: [],
-    taken: [],
+    claims: { taken: false, unseen: false },
     retrying: [],
     failures: [],
     reports,

@@ -11,13 +11,15 @@ import type { BuildContext } from '../resources/context.ts';
 import { childNames } from '../resources/names.ts';
 import { applyChildren } from './apply-children.ts';
 import type { Pod } from './caches.ts';
+import type { ChildFailure } from './child-failure.ts';
 import { readCredentials } from './credentials.ts';
 import type { ReconcilerDeps } from './deps.ts';
 import { refusedEvent } from './events.ts';
 import { type ClaimsView, confirmMarks, heldVolumes, writeMarks } from './held-volumes.ts';
-import type { Observation, Obstacle } from './observation.ts';
+import type { Observation } from './observation.ts';
 import { addressesOf, endingPods, livePods, newRevision, nudge } from './pods.ts';
 import type { ScalePlan } from './scale.ts';
+import { type TakenUp, takeUpClaims } from './take-up-claims.ts';
 import { TryAgainError } from './try-again.ts';
 import { claimsOf, growReplicaClaims, isClaimOf, isLarger, namedClaims, volumeState } from './volumes.ts';
 import { liveWorkload, loweredBehind, workloadState, workloadVersion } from './workload.ts';
@@ -26,8 +28,8 @@ import { liveWorkload, loweredBehind, workloadState, workloadVersion } from './w
 export type Draft = { -readonly [K in keyof Observation]: Observation[K] } & {
   /** Errors that `retrying` tells of already, and that hold nothing else up. */
   failures: readonly unknown[];
-  /** Claims of replicas that are somebody else's. */
-  taken: readonly Obstacle[];
+  /** What is known of claims that caches do not show. */
+  claims: Pick<TakenUp, 'taken' | 'unseen'>;
 };
 
 /** What caches show before anything is done. */
@@ -80,14 +82,38 @@ export async function bringAbout(
 ): Promise<void> {
   awaitPredecessor(view, seen);
   tellIfLowered(relay, context, seen, deps);
-  await writeMarks(view, deps);
-  const applied = await applyChildren(relay, context, seen.taken, deps);
-  seen.obstacles = applied.obstacles;
-  seen.failures = applied.failures.map(({ error }) => error);
-  seen.retrying = applied.failures.map(({ message }) => message);
+  const { taken, unseen } = seen.claims;
+  const before = () => writeMarks(claimsView(relay, view.plan, deps), deps);
+  const applied = await applyChildren(relay, context, { withheld: taken || unseen, before }, deps);
+  note(seen, applied);
   seen.configWritten = applied.configWritten;
-  if (applied.workloadSettled) await confirmMarks(claimsView(relay, view.plan, deps), deps);
+  if (applied.workloadSettled) {
+    noteFailures(seen, await confirmMarks(claimsView(relay, view.plan, deps), deps));
+  }
   lookAtWorkload(relay, seen, deps);
+}
+
+/** Whose the claims are; those that cannot be written are noted, for the rest to go on. */
+export async function lookAtClaims(
+  relay: MailRelay,
+  replicas: number,
+  seen: Draft,
+  deps: ReconcilerDeps,
+): Promise<void> {
+  const takenUp = await takeUpClaims(relay, replicas, deps);
+  seen.claims = takenUp;
+  note(seen, takenUp);
+}
+
+function note(seen: Draft, { obstacles, failures }: Pick<TakenUp, 'obstacles' | 'failures'>): void {
+  seen.obstacles = [...seen.obstacles, ...obstacles];
+  noteFailures(seen, failures);
+}
+
+/** What could not be written, to be told of and tried again; the rest goes on. */
+export function noteFailures(seen: Draft, failures: readonly ChildFailure[]): void {
+  seen.failures = [...seen.failures, ...failures.map(({ error }) => error)];
+  seen.retrying = [...seen.retrying, ...failures.map(({ message }) => message)];
 }
 
 /** A step that failed, to be told of and tried again. */

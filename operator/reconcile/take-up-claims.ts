@@ -1,11 +1,12 @@
 /**
  * The claims that pods mount, found as Kubernetes finds them, by name: also those that the cache does not show since
  * they lack the labels that it selects by, as after a restored backup. What is taken up says from then on whose it is,
- * and asks Argo CD to leave it. Claims of somebody else are told, and never written to.
+ * has no owner, and asks Argo CD to leave it. Claims of somebody else are told, and never written to. One that cannot be
+ * written is told, and holds up only what needs it.
  */
 import type { MailRelay } from '../api/mail-relay.ts';
 import { fieldManager, labels } from '../api/names.ts';
-import { isConflict, isNotFound } from '../kube/api-error.ts';
+import { isConflict, isNotFound, isRefusal } from '../kube/api-error.ts';
 import { NotLeaderError } from '../kube/apply.ts';
 import {
   type Deployment,
@@ -16,8 +17,9 @@ import {
 import { childLabels, childNames, isVolumeName, replicaClaim } from '../resources/names.ts';
 import { syncOptions, withoutPruning } from '../resources/persistent-volume-claim.ts';
 import { ownOrphan } from './adoption.ts';
+import { type ChildFailure, failureOf } from './child-failure.ts';
 import type { Obstacle } from './observation.ts';
-import { nameTaken } from './obstacles.ts';
+import { nameTaken, refusalOf } from './obstacles.ts';
 import { controllerOf, whose } from './ownership.ts';
 import { TryAgainError } from './try-again.ts';
 import { isClaimOf, namedClaims, type VolumesDeps } from './volumes.ts';
@@ -25,23 +27,59 @@ import { liveWorkload, workloadResource } from './workload.ts';
 
 type Workload = Deployment | StatefulSet;
 
-/**
- * Resolves with those that the pods of so many replicas would mount and that are somebody else's; of the claim of mode
- * Shared applyChildren tells that.
- */
-export async function takeUpClaims(
-  relay: MailRelay,
-  replicas: number,
-  deps: VolumesDeps,
-): Promise<readonly Obstacle[]> {
+export interface TakenUp {
+  /** Of those that the pods of so many replicas would mount, what only a person can mend. */
+  readonly obstacles: readonly Obstacle[];
+  /** What may succeed when it is tried again. */
+  readonly failures: readonly ChildFailure[];
+  /** Pods would mount a claim of somebody else: the workload stays as it is. */
+  readonly taken: boolean;
+  /** There is a claim that could not be labelled, so that no cache shows it. */
+  readonly unseen: boolean;
+}
+
+/** Claims of somebody else are obstacles; of the claim of mode Shared applyChildren tells that. */
+export async function takeUpClaims(relay: MailRelay, replicas: number, deps: VolumesDeps): Promise<TakenUp> {
   const shown = namedClaims(relay, deps.caches);
   const { ours, taken } = await unshownClaims(relay, replicas, shown, deps);
-  for (const claim of shown.filter(one => !isApplied(relay, one))) await sayWhose(relay, claim, deps);
-  for (const claim of ours) await sayWhose(relay, claim, deps);
-  const told = taken.filter(claim => !isApplied(relay, claim));
-  return told.map(claim =>
-    nameTaken(relay, { resource: persistentVolumeClaims, podsNeed: true, mailNeeds: true }, claim),
-  );
+  const labelled: Outcome[] = [];
+  for (const claim of shown.filter(one => !isApplied(relay, one))) {
+    labelled.push(await tryToSayWhose(relay, claim, deps));
+  }
+  const unseen: Outcome[] = [];
+  for (const claim of ours) unseen.push(await tryToSayWhose(relay, claim, deps));
+  const told = taken.filter(claim => !isApplied(relay, claim)).map(claim => nameTaken(relay, subject, claim));
+  const outcomes = [...labelled, ...unseen];
+  return {
+    obstacles: [...told, ...outcomes.flatMap(({ obstacle }) => obstacle ?? [])],
+    failures: outcomes.flatMap(({ failure }) => failure ?? []),
+    taken: told.length > 0,
+    unseen: unseen.some(({ obstacle, failure }) => (obstacle ?? failure) !== undefined),
+  };
+}
+
+const subject = { resource: persistentVolumeClaims, podsNeed: true, mailNeeds: true };
+
+/** At most one of both. */
+interface Outcome {
+  readonly obstacle?: Obstacle;
+  readonly failure?: ChildFailure;
+}
+
+async function tryToSayWhose(
+  relay: MailRelay,
+  claim: PersistentVolumeClaim,
+  deps: VolumesDeps,
+): Promise<Outcome> {
+  try {
+    await sayWhose(relay, claim, deps);
+    return {};
+  } catch (error) {
+    if (error instanceof NotLeaderError) throw error;
+    const { name } = claim.metadata;
+    if (isRefusal(error)) return { obstacle: refusalOf(error, { ...subject, name, mailNeeds: false }) };
+    return { failure: failureOf(error, { ...subject, name }) };
+  }
 }
 
 /** As a child of its own: apply-children.ts looks after it, once it is known to be ours. */
