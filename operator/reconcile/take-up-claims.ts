@@ -148,11 +148,19 @@ async function sayWhose(
 ): Promise<void> {
   const wanted = childLabels(relay);
   const options = withoutPruning(is.annotations?.[syncOptions]);
+  const owners = is.ownerReferences ?? [];
+  // The garbage collector would take the mail with the workload.
+  const workload = liveWorkload(relay, caches)?.metadata.uid;
+  const others = owners.filter(({ uid: owner }) => owner !== workload);
   const isLabelled = Object.entries(wanted).every(([label, value]) => is.labels?.[label] === value);
-  if (isLabelled && is.annotations?.[syncOptions] === options) return;
+  const isFree = others.length === owners.length;
+  if (isLabelled && isFree && is.annotations?.[syncOptions] === options) return;
   if (!mayWrite()) throw new NotLeaderError();
-  const { uid, resourceVersion } = is;
-  const metadata = { uid, resourceVersion, labels: wanted, annotations: { [syncOptions]: options } };
+  const metadata = {
+    ...{ uid: is.uid, resourceVersion: is.resourceVersion },
+    ...{ labels: wanted, annotations: { [syncOptions]: options } },
+    ...(!isFree && { ownerReferences: others }),
+  };
   try {
     const patched = await client.mergePatch(persistentVolumeClaims, is, { metadata }, { fieldManager });
     caches.of(persistentVolumeClaims)?.observe(patched);

@@ -135,6 +135,30 @@ describe('a claim', () => {
     await rig.settled(await rig.audit.mark());
     const { metadata } = await rig.client.get(persistentVolumeClaims, theirs.metadata);
     assert.equal(metadata.resourceVersion, theirs.metadata.resourceVersion);
+    await rig.client.delete(mailRelays, ref(namespace));
+    await gone(rig, namespace);
+  });
+
+  test('of a replica that its StatefulSet owns is freed, keeps its replica until that has sent, and stays', async () => {
+    const namespace = await rig.namespace('owned');
+    await rig.createRelay(namespace, perReplica(2));
+    const set = await rig.waitFor(statefulSets, ref(namespace));
+    await rig.settled(await rig.audit.mark());
+    const owner = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'mail', uid: set.metadata.uid! };
+    const other = { apiVersion: 'v1', kind: 'ConfigMap', name: 'theirs', uid: 'theirs' };
+    await bareClaim(namespace, 'spool-mail-0', { labels: ours, ownerReferences: [owner, other] });
+    const controller = { ...owner, controller: true, blockOwnerDeletion: true };
+    await bareClaim(namespace, 'spool-mail-1', { labels: ours, ownerReferences: [controller] });
+    const ownersOf = async (name: string) =>
+      (await rig.client.get(persistentVolumeClaims, ref(namespace, name))).metadata.ownerReferences?.map(
+        ({ uid }) => uid,
+      ) ?? [];
+    await rig.patchRelay(namespace, { replicas: 1 });
+    await rig.waitForReason(namespace, 'Reconciling', 'ScalingDown');
+    await rig.settled(await rig.audit.mark());
+    assert.equal((await rig.client.get(statefulSets, ref(namespace))).spec?.replicas, 2);
+    assert.deepEqual(await ownersOf('spool-mail-0'), ['theirs']);
+    assert.deepEqual(await ownersOf('spool-mail-1'), []);
   });
 
   test('of a replica asks Argo CD to leave it while a pod serves it, beside what somebody else asks for', async () => {
