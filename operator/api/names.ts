@@ -55,6 +55,8 @@ export const annotations = {
    * went with its MailRelay. Who has changed the workload since may have had a pod there, so that nobody knows.
    */
   unservedBy: `${group}/unserved-by`,
+  /** Beside these: the uid of the claim. One that was made anew with the annotations of another is on another volume. */
+  unservedClaim: `${group}/unserved-claim`,
   /** On children, by the operator: hash of what was applied last. */
   appliedHash: `${group}/applied-hash`,
 } as const;

@@ -164,7 +164,7 @@ export async function releaseClaims(view: ClaimsView, deps: VolumesDeps): Promis
 
 function markFor(claim: PersistentVolumeClaim, board: OnBoard, view: ClaimsView): MarkTexts {
   const since = markOn(claim, view)?.since ?? formatTime(view.wallTimeMs);
-  return markTexts({ board, since }, view.workload, view.released);
+  return markTexts({ board, since }, claim, view.workload, view.released);
 }
 
 interface ClaimChange {

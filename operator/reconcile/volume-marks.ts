@@ -2,7 +2,8 @@
  * What a claim says of itself while no pod serves it: what its pod left on the volume, since when, and of which state
  * of the workload that was said. Pods that somebody starts by hand, while the MailRelay is suspended or no operator
  * runs, take mail and leave nothing on the claim; but the workload cannot be scaled up and down again without its
- * generation growing by two. So a number is believed only as long as there is no such trace. Pure.
+ * generation growing by two. So a number is believed only as long as there is no such trace. Nor is it when it was said
+ * of another claim: annotations are copied when a claim is made anew to bring back a volume. Pure.
  */
 import type { MailRelay } from '../api/mail-relay.ts';
 import { annotations } from '../api/names.ts';
@@ -39,6 +40,7 @@ export const noMark: MarkTexts = {
   [annotations.quarantinedFiles]: null,
   [annotations.unservedSince]: null,
   [annotations.unservedBy]: null,
+  [annotations.unservedClaim]: null,
 };
 
 /**
@@ -58,9 +60,10 @@ export function markOf(
   return { board, ...(since !== undefined && { since }) };
 }
 
-/** A mark that says so, of that workload. `released`: the workload goes with its MailRelay. */
+/** A mark that says so of that claim, and of that workload. `released`: the workload goes with its MailRelay. */
 export function markTexts(
   { board, since }: Mark & { readonly since: string },
+  { metadata: { uid } }: PersistentVolumeClaim,
   workload: WorkloadVersion | undefined,
   released = false,
 ): MarkTexts {
@@ -72,6 +75,7 @@ export function markTexts(
     [annotations.quarantinedFiles]: count('quarantinedFiles'),
     [annotations.unservedSince]: since,
     [annotations.unservedBy]: by ? `${by}${released ? releasedSuffix : ''}` : null,
+    [annotations.unservedClaim]: uid ?? null,
   };
 }
 
@@ -82,6 +86,8 @@ function isStillTrue(
   relay: MailRelay,
   workload: WorkloadVersion | undefined,
 ): boolean {
+  const { [annotations.unservedClaim]: of = claim.metadata.uid } = claim.metadata.annotations ?? {};
+  if (of !== claim.metadata.uid) return false;
   const said = workloadIn(claim.metadata.annotations?.[annotations.unservedBy]);
   if (workload === undefined || said === undefined) return said?.released === true;
   const unserved = !isServedBy(relay, workload.replicas, claim);

@@ -5,6 +5,7 @@ import { annotations } from '../../operator/api/names.ts';
 import { pods } from '../../operator/reconcile/caches.ts';
 import { deployments, persistentVolumeClaims, statefulSets } from '../../operator/resources/kinds.ts';
 import { waitUntil } from '../kube/wait-until.ts';
+import { gone } from './gone.ts';
 import { openProvider, Rig, relayStatus } from './rig.ts';
 
 const perReplica = { mode: 'PerReplica' } as const;
@@ -79,6 +80,47 @@ describe('the volumes of a MailRelay', () => {
     const counted = async () => (await rig.relay(namespace)).status?.queue?.dead === 0;
     await waitUntil('its dead letters are in no queue any more', counted, 60_000);
     assert.deepEqual(await rig.settled(await rig.audit.mark()), []);
+  });
+
+  test('are held again when their claim is made anew, as for a snapshot, and stay though its annotations say empty', async () => {
+    const namespace = await rig.namespace('restored');
+    const ref = { name: 'spool-mail-1', namespace };
+    await rig.createRelay(namespace, {
+      ...openProvider,
+      replicas: 2,
+      spool: { ...perReplica, retention: 'Delete', drainTimeoutSeconds: 60 },
+    });
+    await rig.waitFor(statefulSets, { name: 'mail', namespace });
+    for (const at of [0, 1]) {
+      await rig.createClaim(namespace, `spool-mail-${at}`);
+      await rig.createPod(namespace, `mail-${at}`, relayStatus('', { draining: true }));
+    }
+    await rig.patchRelay(namespace, { replicas: 1 });
+    await rig.waitFor(statefulSets, { name: 'mail', namespace }, ({ spec }) => spec?.replicas === 1);
+    await rig.client.delete(pods, { name: 'mail-1', namespace }, { gracePeriodSeconds: 0 });
+    await rig.settled(await rig.audit.mark());
+    const { metadata, spec } = await rig.client.get(persistentVolumeClaims, ref);
+    assert.equal(metadata.annotations?.[annotations.unsentMessages], '0');
+    await rig.client.mergePatch(persistentVolumeClaims, ref, { metadata: { finalizers: null } });
+    await rig.client.delete(persistentVolumeClaims, ref);
+    await waitUntil('it is gone', async () => {
+      await rig.client
+        .mergePatch(persistentVolumeClaims, ref, { metadata: { finalizers: null } })
+        .catch(() => {});
+      return (await rig.client.find(persistentVolumeClaims, ref)) === undefined;
+    });
+    const { labels, annotations: texts } = metadata;
+    await rig.client.create(persistentVolumeClaims, {
+      metadata: { ...ref, ...(labels && { labels }), ...(texts && { annotations: texts }) },
+      ...(spec && { spec }),
+    });
+    await rig.bind(namespace, ref.name);
+    await rig.waitForReason(namespace, 'SpoolHealthy', 'MailLeftBehind');
+    await rig.client.delete(mailRelays, { name: 'mail', namespace });
+    await gone(rig, namespace);
+    const left = await rig.client.get(persistentVolumeClaims, ref);
+    assert.equal(left.metadata.ownerReferences, undefined);
+    assert.equal(left.metadata.annotations?.[annotations.unsentMessages], 'unknown');
   });
 
   test('are shown as unknown when their pod was never heard from', async () => {

@@ -17,6 +17,8 @@ function claim(name: string, unsent: string, by?: string): PersistentVolumeClaim
   return { metadata: { name, annotations: { ...texts, ...said } } };
 }
 
+const bare = { metadata: { name: 'spool-mail-1', uid: 'first' } };
+
 const workload = (generation: number, replicas: number, uid = 'a'): WorkloadVersion => ({
   uid,
   generation,
@@ -69,8 +71,8 @@ describe('the numbers on the claim of a replica that is gone', () => {
     );
     for (const board of boards) {
       for (const released of [true, false]) {
-        const texts = markTexts({ board, since }, workload(7, 1), released) as Record<string, string>;
-        const written = { metadata: { name: 'spool-mail-1', annotations: texts } };
+        const texts = markTexts({ board, since }, bare, workload(7, 1), released) as Record<string, string>;
+        const written = { metadata: { ...bare.metadata, annotations: texts } };
         const known = Object.entries(board).filter(([, count]) => count !== undefined);
         assert.deepEqual(markOf(written, perReplica, workload(8, 1)), {
           board: Object.fromEntries(known),
@@ -86,7 +88,20 @@ describe('the numbers on the claim of a replica that is gone', () => {
     assert.deepEqual(markOf(before, perReplica, workload(7, 1)), { board: { messages: 0 } });
   });
 
+  test('is doubted on a claim that was made anew with the annotations of an earlier one', () => {
+    for (const by of [workload(7, 1), undefined]) {
+      const marked = Object.entries(markTexts({ board: emptyBoard, since }, bare, by));
+      const texts = Object.fromEntries(
+        marked.flatMap(([name, text]) => (text === null ? [] : [[name, text]])),
+      );
+      const seen = (uid: string) =>
+        markOf({ metadata: { ...bare.metadata, uid, annotations: texts } }, perReplica, by);
+      assert.deepEqual(seen('first'), { board: emptyBoard, since });
+      assert.deepEqual(seen('second'), { board: {}, since });
+    }
+  });
+
   test('names no workload when nobody knows it', () => {
-    assert.equal(markTexts({ board: {}, since }, workload(7, 1))[annotations.unservedBy], null);
+    assert.equal(markTexts({ board: {}, since }, bare, workload(7, 1))[annotations.unservedBy], null);
   });
 });
