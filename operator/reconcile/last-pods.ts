@@ -10,11 +10,12 @@ import { NotLeaderError } from '../kube/apply.ts';
 import type { KubeObject } from '../kube/object.ts';
 import type { Deployment, StatefulSet } from '../resources/kinds.ts';
 import { ownerReference } from '../resources/names.ts';
-import { isWrittenByUs, ownOrphan } from './adoption.ts';
+import { ownOrphan } from './adoption.ts';
 import { targetOf } from './apply-children.ts';
 import type { ReconcilerDeps } from './deps.ts';
 import { isOursToTake, whose } from './ownership.ts';
 import { endingPods, livePods, podsNow } from './pods.ts';
+import { isTheirs } from './taken-workload.ts';
 import { TryAgainError } from './try-again.ts';
 import type { WorkloadVersion } from './volume-marks.ts';
 import { liveWorkload, workloadNow, workloadResource, workloadVersion } from './workload.ts';
@@ -88,12 +89,6 @@ export async function lookAtRest(relay: MailRelay, deps: ReconcilerDeps): Promis
     workload: workloadVersion(workload),
     awaited: awaited.length > 0 ? awaited.join('; ') : undefined,
   };
-}
-
-/** Also a copy that has all our labels. */
-function isTheirs(relay: MailRelay, found: KubeObject): boolean {
-  const is = whose(relay, found);
-  return is === 'foreign' || (is === 'orphan' && !isWrittenByUs(found));
 }
 
 /** No pod comes of it any more. Where no controller has ever seen it there are no controllers. */

@@ -85,7 +85,7 @@ export class Reconciler {
     const wrong = parsed.relay === undefined || problems.length > 0;
     const relay = wrong ? asItRuns(object, caches) : parsed.relay;
     const seen = draft(object, relay, wrong ? problems : undefined, reports.of(key));
-    look(relay, seen, this.#deps);
+    await look(relay, seen, this.#deps);
     this.#deps.gauges.expect(key, expectedPods(seen));
     if (seen.deleting) return this.#finalize(key, relay, seen);
     if (wrong) return this.#invalid(key, relay, seen);
@@ -196,6 +196,7 @@ function draft(
     ...(fingerprint !== undefined && { fingerprint }),
     obstacles: [],
     claims: { taken: false, unseen: false },
+    workloadTaken: false,
     retrying: [],
     failures: [],
     reports,

@@ -20,6 +20,7 @@ import type { Observation } from './observation.ts';
 import { addressesOf, endingPods, livePods, newRevision, nudge } from './pods.ts';
 import type { ScalePlan } from './scale.ts';
 import { type TakenUp, takeUpClaims } from './take-up-claims.ts';
+import { isWorkloadTaken } from './taken-workload.ts';
 import { TryAgainError } from './try-again.ts';
 import { claimsOf, growReplicaClaims, isClaimOf, isLarger, namedClaims, volumeState } from './volumes.ts';
 import { liveWorkload, loweredBehind, workloadState, workloadVersion } from './workload.ts';
@@ -30,10 +31,13 @@ export type Draft = { -readonly [K in keyof Observation]: Observation[K] } & {
   failures: readonly unknown[];
   /** What is known of claims that caches do not show. */
   claims: Pick<TakenUp, 'taken' | 'unseen'>;
+  /** Somebody else's workload has the name: nothing is made of it and of its pods. */
+  workloadTaken: boolean;
 };
 
-/** What caches show before anything is done. */
-export function look(relay: MailRelay, seen: Draft, deps: ReconcilerDeps): void {
+/** What there is before anything is done. */
+export async function look(relay: MailRelay, seen: Draft, deps: ReconcilerDeps): Promise<void> {
+  seen.workloadTaken = await isWorkloadTaken(relay, deps);
   lookAtWorkload(relay, seen, deps);
   const replicas = seen.workload?.desired ?? 0;
   const plan = { replicas, draining: [], awaited: [], leaving: [], unsent: undefined };
@@ -83,7 +87,7 @@ export async function bringAbout(
   awaitPredecessor(view, seen);
   tellIfLowered(relay, context, seen, deps);
   const { taken, unseen } = seen.claims;
-  const before = () => writeMarks(claimsView(relay, view.plan, deps), deps);
+  const before = async () => (seen.workloadTaken ? [] : writeMarks(claimsView(relay, view.plan, deps), deps));
   const applied = await applyChildren(relay, context, { withheld: taken || unseen, before }, deps);
   note(seen, applied);
   seen.configWritten = applied.configWritten;
@@ -158,7 +162,7 @@ export async function lookAfterPods(
   deps: ReconcilerDeps,
 ): Promise<void> {
   const { reports, caches } = deps;
-  const live = livePods(relay, caches);
+  const live = seen.workloadTaken ? [] : livePods(relay, caches);
   const { fingerprint = '', configWritten = false } = seen;
   const awaiting = configWritten && reports.of(key).some(({ status }) => status?.fingerprint !== fingerprint);
   const draining = (seen.scale?.draining.length ?? 0) > 0;
@@ -180,7 +184,7 @@ export function watchLastPods(key: string, relay: MailRelay, seen: Draft, deps: 
 }
 
 function ask(key: string, who: readonly Pod[], seen: Draft, { reports }: ReconcilerDeps): void {
-  reports.follow(key, addressesOf(who));
+  reports.follow(key, seen.workloadTaken ? [] : addressesOf(who));
   seen.reports = reports.of(key);
 }
 
@@ -205,5 +209,5 @@ export async function lookAfterVolumes(
 
 export function lookAtWorkload(relay: MailRelay, seen: Draft, { caches }: ReconcilerDeps): void {
   const live = liveWorkload(relay, caches);
-  if (live !== undefined) seen.workload = workloadState(live);
+  if (live !== undefined && !seen.workloadTaken) seen.workload = workloadState(live);
 }

@@ -19,8 +19,12 @@ import type { WorkloadVersion } from './volume-marks.ts';
  * else's, or an earlier MailRelay's, says nothing of our mail.
  */
 export function liveWorkload(relay: MailRelay, caches: Caches): Deployment | StatefulSet | undefined {
-  if (relay.spec.spool.mode === 'PerReplica') return liveStatefulSet(relay, caches);
-  return ourOwn(relay, caches.of<Deployment>(deployments)?.get(workloadRef(relay)));
+  return ourOwn(relay, cachedWorkload(relay, caches));
+}
+
+/** The same, whoever it belongs to. */
+export function cachedWorkload(relay: MailRelay, caches: Caches): Deployment | StatefulSet | undefined {
+  return caches.of(workloadResource(relay))?.get(workloadRef(relay));
 }
 
 export function liveStatefulSet(relay: MailRelay, caches: Caches): StatefulSet | undefined {

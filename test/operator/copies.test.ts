@@ -10,7 +10,7 @@ import { deployments, persistentVolumeClaims, statefulSets } from '../../operato
 import { childLabels, selectorLabels } from '../../operator/resources/names.ts';
 import { waitUntil } from '../kube/wait-until.ts';
 import { DeletionScene, deleted, four, ref, unsentOn } from './deletion-scene.ts';
-import { openProvider, Rig } from './rig.ts';
+import { openProvider, Rig, relayStatus } from './rig.ts';
 
 const brief: MailRelaySpecInput = { ...openProvider, spool: { drainTimeoutSeconds: 1 } };
 const briefReplica: MailRelaySpecInput = {
@@ -79,6 +79,30 @@ describe('a workload that nobody owns', () => {
       });
     }
   }
+
+  test('and somebody has copied has pods that are neither written to nor asked', async () => {
+    const namespace = await rig.namespace('pods-of-a-copy');
+    await copy(namespace, deployments as Resource);
+    await rig.createPod(namespace, 'mail-a', relayStatus('x', { queue: four }));
+    const pod = await rig.client.get(pods, ref(namespace, 'mail-a'));
+    const { asked } = rig;
+    await rig.createRelay(namespace, brief);
+    await rig.waitForReason(namespace, 'Stalled', 'NameTaken');
+    await rig.patchRelay(namespace, { retry: { attempts: 7 } });
+    await rig.waitFor(
+      mailRelays,
+      ref(namespace),
+      ({ status, metadata: { generation } }) => status?.observedGeneration === generation,
+    );
+    await rig.settled(await rig.audit.mark());
+    await untouched(pods as Resource, pod);
+    assert.equal(rig.asked, asked);
+    const { status } = await rig.relay(namespace);
+    assert.equal(status?.queue, undefined);
+    assert.equal(status?.replicas, 0);
+    await scene.remove(namespace);
+    await isGone(namespace);
+  });
 
   test('and is ours wants no pod after a foreground deletion, which does not take it: its pods are waited for', async () => {
     const namespace = 'own-foreground';
