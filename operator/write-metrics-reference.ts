@@ -36,7 +36,7 @@ ${states.join('\n')}
 
 ## What is out of view
 
-\`mailrelay_operator_scope_out_of_view\` has a series for each kind and watched namespace that the API server refuses to show to the operator (403, or a CRD that is not installed), for as long as it does; MailRelays there are left alone meanwhile. Without \`watchNamespaces\` its \`namespace\` is empty. A kind of the Prometheus operator that the cluster does not have is not among them. Prometheus, which gives every target a label \`namespace\` of its own, calls that of the series \`exported_namespace\`.
+\`mailrelay_operator_scope_out_of_view\` has a series for each kind and watched namespace that the API server refuses to show to the operator (403, or a CRD that is not installed) or could not show it since its start while it showed other namespaces (500 for a Secret that cannot be decrypted), for as long as that is so; MailRelays there are left alone meanwhile. Without \`watchNamespaces\` its \`namespace\` is empty. The kinds of the Prometheus operator are never among them. Prometheus, which gives every target a label \`namespace\` of its own, calls that of the series \`exported_namespace\`.
 `;
 
 writeOrCheck([['docs/operator-metrics.md', page]]);

@@ -40,7 +40,7 @@ export interface InformerOptions<T extends KubeObject> {
   /** For how long a scope is to be forbidden before it is out of view; default 5 s. */
   refusedPatienceMs?: number;
   onFault?: (fault: InformerFault) => void;
-  /** A scope comes into view or goes out of it. */
+  /** A scope comes into view, goes out of it, or cannot be read from the start. */
   onScope?: (change: ScopeChange) => void;
   onWatchStart?: (namespace?: string) => void;
   clock?: Clock;
@@ -68,7 +68,7 @@ export interface InformerStats {
   faults: number;
   /** Time since every watched scope last had a sign of life (LIST page, event, bookmark, watch opened, refusal). */
   sinceContactMs: number;
-  /** Time for which at least one scope in view has had no open watch; 0 when all are open, undefined when there is none. */
+  /** Time for which at least one scope has had no open watch; 0 when all are open, undefined when none is to be watched. */
   disconnectedMs: number | undefined;
 }
 

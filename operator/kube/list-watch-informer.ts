@@ -175,7 +175,10 @@ export class ListWatchInformer<T extends KubeObject> implements Informer<T> {
         scope.watching(open);
       },
       refused: (why, error) => scope.refused(why, error),
-      fault: fault => this.#fault({ namespace, ...fault }),
+      fault: fault => {
+        this.#fault({ namespace, ...fault });
+        scope.failed(fault.error);
+      },
     };
   }
 

@@ -8,10 +8,11 @@ import type { Clock } from './clock.ts';
 export type Refusal = 'forbidden' | 'not-served';
 
 /**
- * `unread`: nothing has come of it yet, but perhaps faults. `in-view`: all of it has been read and is kept up to date, or
- * was until the connection broke. A refusal: what was read before it may have changed since.
+ * `unread`: it is being read for the first time. `failing`: that has failed, and is tried again. `in-view`: all of it
+ * has been read and is kept up to date, or was until the connection broke. A refusal: what was read before it may have
+ * changed since.
  */
-export type ScopeState = 'unread' | 'in-view' | Refusal;
+export type ScopeState = 'unread' | 'failing' | 'in-view' | Refusal;
 
 export interface WatchedScope {
   /** Undefined: all namespaces. */
@@ -20,7 +21,7 @@ export interface WatchedScope {
 }
 
 export interface ScopeChange extends WatchedScope {
-  /** What the server said; of a refusal alone. */
+  /** What the server said, or why it could not; of `failing` and of a refusal. */
   readonly error?: Error;
 }
 
@@ -51,9 +52,12 @@ export class Scope implements WatchedScope {
     return this.#clock.now() - this.#contactAt;
   }
 
-  /** For how long no watch has been open, 0 while one is; undefined out of view, where there is nothing to watch. */
+  /**
+   * For how long no watch has been open, 0 while one is; undefined where there is nothing to watch yet: out of view, or
+   * where all that there has been since the start is failure.
+   */
   get disconnectedMs(): number | undefined {
-    if (isRefusal(this.#state)) return undefined;
+    if (isRefusal(this.#state) || this.#state === 'failing') return undefined;
     return this.#downSince === undefined ? 0 : this.#clock.now() - this.#downSince;
   }
 
@@ -65,6 +69,11 @@ export class Scope implements WatchedScope {
     this.#downSince = open ? undefined : (this.#downSince ?? this.#clock.now());
   }
 
+  /** The next time may be better. */
+  failed(error: Error): void {
+    if (this.#state === 'unread') this.#become({ state: 'failing', error });
+  }
+
   refused(why: Refusal, error: Error): void {
     this.contact();
     this.#become({ state: why, error });
@@ -72,7 +81,7 @@ export class Scope implements WatchedScope {
 
   listed(): void {
     // It was not this side's fault that there was no watch.
-    if (isRefusal(this.#state)) this.#downSince = this.#clock.now();
+    if (this.disconnectedMs === undefined) this.#downSince = this.#clock.now();
     this.#become({ state: 'in-view' });
   }
 

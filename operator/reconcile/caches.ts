@@ -21,7 +21,7 @@ import {
   statefulSets,
 } from '../resources/kinds.ts';
 import { mentionedSecretKeys } from '../resources/secret-references.ts';
-import { FieldOfView, isLeftOut } from './field-of-view.ts';
+import { FieldOfView } from './field-of-view.ts';
 import { secrets } from './secret-facts.ts';
 
 /** What is read of a pod. */
@@ -55,6 +55,12 @@ const OPTIONAL_BACKOFF_MS = [200, 5 * 60_000] as const;
 /** A CRD that was just made is answered for with 429, asking for a second. Without them work begins, and is done again. */
 const OPTIONAL_PATIENCE_MS = 10_000;
 
+/**
+ * What fails for so long after the first namespace could be read whole, without ever having been read, may do so for
+ * ever, as Secrets do of which one cannot be decrypted: the other namespaces do not wait for it.
+ */
+const FAILING_PATIENCE_MS = 30_000;
+
 /** First and longest pause of a watch that broke: back at work within 5 s of the API server's return. */
 const BACKOFF_MS = [200, 1000] as const;
 
@@ -80,8 +86,10 @@ export interface CacheListener {
   fault(kind: string, fault: InformerFault): void;
   /** A kind is watched (again). */
   answered(kind: string, namespace: string | undefined): void;
-  /** More or less of it can be seen. `expected`: nobody misses it. */
-  scope(kind: string, change: ScopeChange, expected: boolean): void;
+  /** More or less of it can be seen. `optional`: a cluster need not have it. */
+  scope(kind: string, change: ScopeChange, optional: boolean): void;
+  /** Work begins without what is there of it, since it has failed for long. */
+  leftOut(kind: string, namespace: string | undefined, optional: boolean): void;
 }
 
 export class Caches {
@@ -93,6 +101,7 @@ export class Caches {
   readonly view: FieldOfView;
   readonly #children = new Map<string, Informer<KubeObject>>();
   readonly #options: CachesOptions;
+  readonly #stopping = new AbortController();
 
   constructor(options: CachesOptions) {
     this.#options = options;
@@ -143,13 +152,27 @@ export class Caches {
   /** Resolves when work can begin: see FieldOfView.opened. Kinds that a cluster need not have get a moment beside. */
   async start(): Promise<void> {
     for (const informer of this.all) informer.start();
+    void this.#losePatience();
     await this.view.opened;
     const all = new AbortController();
     void this.view.whole.then(() => all.abort());
     await sleep(systemClock, OPTIONAL_PATIENCE_MS, all.signal);
+    for (const { resource, scopes } of this.all) {
+      for (const { namespace, state } of scopes) {
+        if (state === 'failing')
+          this.#options.log.leftOut(resource.kind, namespace, isOptional(resource.kind));
+      }
+    }
+  }
+
+  async #losePatience(): Promise<void> {
+    await this.view.begun;
+    await sleep(systemClock, FAILING_PATIENCE_MS, this.#stopping.signal);
+    if (!this.#stopping.signal.aborted) this.view.leaveOutFailing();
   }
 
   async stop(): Promise<void> {
+    this.#stopping.abort();
     await Promise.all(this.all.map(informer => informer.stop()));
   }
 
@@ -179,7 +202,7 @@ export class Caches {
         log.answered(kind, namespace);
       },
       onScope: change => {
-        log.scope(kind, change, isLeftOut(isOptional(kind), change.state));
+        log.scope(kind, change, isOptional(kind));
         this.view.changed(change.namespace);
       },
       ...more,

@@ -13,33 +13,41 @@ export interface WatchedKind {
   readonly scopes: readonly WatchedScope[];
 }
 
-/** What the server refuses to show. */
+/** What cannot be seen. */
 export interface OutOfView {
   readonly kind: string;
   /** Undefined: all namespaces. */
   readonly namespace: string | undefined;
-  readonly why: Refusal;
+  /** `failing`: it could not be read since the start, while other namespaces could. */
+  readonly why: Refusal | 'failing';
 }
 
 export class FieldOfView {
   readonly #kinds: readonly WatchedKind[];
   readonly #listeners = new Set<(namespace: string | undefined) => void>();
+  readonly #begun = Promise.withResolvers<void>();
   readonly #open = Promise.withResolvers<void>();
   readonly #whole = Promise.withResolvers<void>();
+  #waitsForFailing = true;
 
   constructor(kinds: readonly WatchedKind[]) {
     this.#kinds = kinds;
   }
 
+  /** Resolves when a namespace is in view, be it that others still are not. */
+  get begun(): Promise<void> {
+    return this.#begun.promise;
+  }
+
   /**
    * Resolves when work can begin: every namespace that may be read has been, those that are slow included, and there is
-   * one. Nobody waits for what is refused, nor for a kind that a cluster need not have.
+   * one. Nobody waits for what is refused, nor for a kind that a cluster need not have, nor for ever for what fails.
    */
   get opened(): Promise<void> {
     return this.#open.promise;
   }
 
-  /** Resolves when everything has been read or refused, also what a cluster need not have. */
+  /** Resolves when work can begin, and what a cluster need not have has been read or refused as well. */
   get whole(): Promise<void> {
     return this.#whole.promise;
   }
@@ -47,7 +55,7 @@ export class FieldOfView {
   /** Why work cannot begin, for people; undefined when it can. */
   get closed(): string | undefined {
     if (this.#isOpen()) return undefined;
-    const awaited = this.#each().filter(({ optional, state }) => !optional && state === 'unread');
+    const awaited = this.#each().filter(({ optional, state }) => !optional && isUnread(state));
     if (awaited.length > 0) return `the caches are not synced yet: ${inWords(awaited)}`;
     return `there is no namespace that may be read: ${inWords(this.outOfView())}`;
   }
@@ -65,11 +73,19 @@ export class FieldOfView {
     return scopeOf(scopes, namespace)?.state === 'in-view';
   }
 
-  /** What is refused, without the kinds that a cluster need not have and does not. */
+  /** What keeps a namespace from being worked on. Kinds that a cluster need not have keep none. */
   outOfView(): OutOfView[] {
     return this.#each().flatMap(({ kind, optional, namespace, state }) =>
-      isRefusal(state) && !isLeftOut(optional, state) ? [{ kind, namespace, why: state }] : [],
+      !optional && (isRefusal(state) || (state === 'failing' && !this.#waitsForFailing))
+        ? [{ kind, namespace, why: state }]
+        : [],
     );
+  }
+
+  /** From now on work begins without what could not be read so far and fails. It is taken in when it can be. */
+  leaveOutFailing(): void {
+    this.#waitsForFailing = false;
+    this.#look();
   }
 
   /** Calls with a namespace, undefined for all, in which more or less can be seen from now on. Returns what ends it. */
@@ -80,9 +96,15 @@ export class FieldOfView {
 
   /** To be told by the informers. */
   changed(namespace: string | undefined): void {
-    if (this.#isOpen()) this.#open.resolve();
-    if (!this.#isAwaiting(this.#kinds)) this.#whole.resolve();
+    this.#look();
     for (const listener of this.#listeners) listener(namespace);
+  }
+
+  #look(): void {
+    if (this.#isBegun()) this.#begun.resolve();
+    if (!this.#isOpen()) return;
+    this.#open.resolve();
+    if (!this.#each().some(({ optional, state }) => optional && isUnread(state))) this.#whole.resolve();
   }
 
   #each(): (Omit<WatchedKind, 'scopes'> & WatchedScope)[] {
@@ -91,28 +113,28 @@ export class FieldOfView {
     );
   }
 
-  #isOpen(): boolean {
+  #isBegun(): boolean {
     // All kinds are watched in the same namespaces.
     const namespaces = this.#kinds[0]?.scopes ?? [];
-    const isAwaiting = this.#isAwaiting(this.#kinds.filter(({ optional }) => !optional));
-    return !isAwaiting && namespaces.some(({ namespace }) => this.includes(namespace));
+    return namespaces.some(({ namespace }) => this.includes(namespace));
   }
 
-  #isAwaiting(kinds: readonly WatchedKind[]): boolean {
-    return kinds.some(({ scopes }) => scopes.some(({ state }) => state === 'unread'));
+  #isOpen(): boolean {
+    const isAwaited = (state: ScopeState): boolean =>
+      state === 'unread' || (state === 'failing' && this.#waitsForFailing);
+    return this.#isBegun() && !this.#each().some(({ optional, state }) => !optional && isAwaited(state));
   }
 }
 
-/** Nobody misses a kind that a cluster need not have. */
-export function isLeftOut(optional: boolean, state: ScopeState): boolean {
-  return optional && state === 'not-served';
+function isUnread(state: ScopeState): boolean {
+  return state === 'unread' || state === 'failing';
 }
 
 /** How many are named: it is a line for people, and there may be a thousand. */
 const mostNamed = 5;
 
 /** `Pod in apps (forbidden), Secret in apps (forbidden) and 9 more`. */
-function inWords(scopes: readonly { kind: string; namespace: string | undefined; why?: Refusal }[]): string {
+function inWords(scopes: readonly (Omit<OutOfView, 'why'> & Partial<OutOfView>)[]): string {
   const named = scopes.slice(0, mostNamed).map(({ kind, namespace, why }) => {
     const where = namespace === undefined ? '' : ` in ${namespace}`;
     return `${kind}${where}${why === undefined ? '' : ` (${why})`}`;

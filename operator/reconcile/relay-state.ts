@@ -9,7 +9,7 @@ export const relayStates = {
   suspended: 'spec.suspend is true',
   failing: 'the last reconcile failed and is tried again',
   stalled: 'condition Stalled is True: somebody must change something',
-  'out-of-view': 'the operator may not read what it needs in its namespace, and leaves it alone',
+  'out-of-view': 'the operator may not or cannot read what it needs in its namespace, and leaves it alone',
 } as const;
 
 export type RelayState = keyof typeof relayStates;

@@ -40,6 +40,18 @@ describe('a watched scope', () => {
     assert.equal(scope.disconnectedMs, 0);
   });
 
+  test('fails while it has not been read once, tells that once, and is no watch that is away meanwhile', async () => {
+    for (const _ of [1, 2]) scope.failed(away);
+    await clock.advance(3_600_000);
+    assert.deepEqual(changes, [{ namespace: 'apps', state: 'failing', error: away }]);
+    assert.equal(scope.disconnectedMs, undefined);
+    scope.listed();
+    scope.failed(away);
+    await clock.advance(1000);
+    assert.deepEqual(changes.slice(1), [{ namespace: 'apps', state: 'in-view' }]);
+    assert.equal(scope.disconnectedMs, 1000);
+  });
+
   test('is found by the namespace of an object, also the one of all namespaces', () => {
     const all = new Scope(undefined, clock, () => undefined);
     assert.equal(scopeOf([scope], 'apps'), scope);

@@ -61,10 +61,48 @@ describe('the log of the caches', () => {
     });
   });
 
+  test('says of a kind that a cluster need not have that it alone is left out, when it is there and forbidden', () => {
+    const change = { namespace: undefined, error: forbidden };
+    log.scope('ServiceMonitor', { ...change, state: 'forbidden' }, true);
+    log.scope('ServiceMonitor', { ...change, state: 'not-served' }, true);
+    log.scope('ServiceMonitor', { namespace: undefined, state: 'in-view' }, true);
+    log.scope('PrometheusRule', { ...change, state: 'forbidden' }, true);
+    log.scope('PrometheusRule', { namespace: undefined, state: 'in-view' }, true);
+    const leftOut =
+      'left out: it may not be read, and what MailRelays want of this kind is not made until it may';
+    assert.deepEqual(told(), [`warn: ${leftOut}`, `warn: ${leftOut}`, 'info: in view again']);
+  });
+
+  test("says what is left out since it has failed from the start, and tells the API server's troubles apart from it", () => {
+    const broken = new ApiError({ code: 500, reason: 'InternalError', message: 'cannot be decrypted' });
+    fault('Secret', broken, 'apps');
+    log.scope('Secret', { namespace: 'apps', state: 'failing', error: broken }, false);
+    log.leftOut('Secret', 'apps', false);
+    fault('Secret', broken, 'apps');
+    assert.deepEqual(told(), [
+      'warn: the API server does not answer; trying again',
+      'warn: out of view: reading it fails, and MailRelays that need it are left alone until it succeeds',
+    ]);
+    assert.deepEqual(lines[1]?.fields, {
+      ...{ kind: 'Secret', namespace: 'apps', why: 'failing', error: 'cannot be decrypted' },
+    });
+    fault('Pod', broken);
+    fault('Secret', broken, 'apps');
+    log.answered('Pod', undefined);
+    log.scope('Secret', { namespace: 'apps', state: 'in-view' }, false);
+    assert.deepEqual(told().slice(2), [
+      'warn: the API server does not answer; trying again',
+      'info: the API server answers again',
+      'info: in view again',
+    ]);
+    fault('Secret', broken, 'apps');
+    assert.equal(told().length, 6, 'from then on it counts as any other');
+  });
+
   test('does not speak of a kind that nobody misses, and takes a refusal for an answer', () => {
     fault('ServiceMonitor', refused);
     log.scope('ServiceMonitor', { namespace: undefined, state: 'not-served', error: forbidden }, true);
-    log.scope('ServiceMonitor', { namespace: undefined, state: 'in-view' }, false);
+    log.scope('ServiceMonitor', { namespace: undefined, state: 'in-view' }, true);
     assert.deepEqual(told(), [
       'warn: the API server does not answer; trying again',
       'info: the API server answers again',

@@ -119,7 +119,9 @@ describe('the operator', () => {
 
   test('knows how long a watch has been away that cannot be opened', async () => {
     const clock = new ManualClock();
-    const client = new Proxy({} as KubeClient, { get: () => () => Promise.reject(new Error('away')) });
+    const list = { items: [], metadata: { resourceVersion: '1' } };
+    const transport = { stream: () => Promise.reject(new Error('away')) };
+    const client = { transport, list: () => Promise.resolve(list) } as unknown as KubeClient;
     const informer = createInformer({ client, resource: secrets, clock, random: () => 0.5 });
     informer.hasSynced.catch(() => undefined);
     informer.start();

@@ -12,7 +12,12 @@ describe('the caches', () => {
     namespaces: undefined,
     selector: undefined,
     metrics: createKubeMetrics(new Registry()),
-    log: { fault: () => undefined, answered: () => undefined, scope: () => undefined },
+    log: {
+      fault: () => undefined,
+      answered: () => undefined,
+      scope: () => undefined,
+      leftOut: () => undefined,
+    },
   });
 
   test('are needed but for the kinds of the Prometheus operator, for which no process is to be ended', () => {

@@ -20,7 +20,7 @@ function viewOf(
 }
 
 /** Whether it has come about when the informers have told this. */
-async function hasCome(view: FieldOfView, what: 'opened' | 'whole'): Promise<boolean> {
+async function hasCome(view: FieldOfView, what: 'begun' | 'opened' | 'whole'): Promise<boolean> {
   let come = false;
   void view[what].then(() => {
     come = true;
@@ -60,6 +60,8 @@ const starts: readonly (readonly [
   ['a kind that need not be there is not', { a: 'in-view' }, { a: 'not-served' }, undefined],
   ['a kind that need not be there is forbidden', { a: 'in-view' }, { a: 'forbidden' }, undefined],
   ['a kind that need not be there is slow', { a: 'in-view' }, { a: 'unread' }, undefined],
+  ['a kind that need not be there fails', { a: 'in-view' }, { a: 'failing' }, undefined],
+  ['a namespace fails', { a: 'in-view', b: 'failing' }, undefined, /not synced yet: Pod in b$/],
 ];
 
 describe('the field of view', () => {
@@ -71,6 +73,33 @@ describe('the field of view', () => {
       else assert.match(view.closed ?? '', closed);
     });
   }
+
+  test('has begun when one namespace is in view, whatever the others are', async () => {
+    assert.equal(await hasCome(viewOf({ a: 'failing', b: 'unread' }), 'begun'), false);
+    assert.equal(await hasCome(viewOf({ a: 'failing', b: 'in-view' }), 'begun'), true);
+  });
+
+  const patience: readonly (readonly [what: string, pods: States, opens: boolean])[] = [
+    ['a namespace fails beside one in view', { a: 'in-view', b: 'failing' }, true],
+    ['one fails and another is slow', { a: 'in-view', b: 'failing', c: 'unread' }, false],
+    ['none is in view', { a: 'failing', b: 'forbidden' }, false],
+  ];
+  for (const [what, pods, opens] of patience) {
+    test(`${opens ? 'lets work begin' : 'lets work wait on'} when nobody waits for what fails, and ${what}`, async () => {
+      const view = viewOf(pods);
+      view.leaveOutFailing();
+      assert.equal(await hasCome(view, 'opened'), opens);
+      assert.equal(view.closed === undefined, opens);
+    });
+  }
+
+  test('tells what fails as out of view as soon as nobody waits for it, but for kinds that need not be there', () => {
+    const view = viewOf({ a: 'in-view', b: 'failing' }, { a: 'failing', b: 'failing' });
+    assert.deepEqual(view.outOfView(), []);
+    view.leaveOutFailing();
+    assert.deepEqual(view.outOfView(), [{ kind: 'Pod', namespace: 'b', why: 'failing' }]);
+    assert.deepEqual([view.includes('a'), view.includes('b')], [true, false]);
+  });
 
   test('is whole when nothing is unread any more, also of what need not be there', async () => {
     assert.equal(await hasCome(viewOf({ a: 'in-view' }, { a: 'unread' }), 'whole'), false);
@@ -105,15 +134,12 @@ describe('the field of view', () => {
     assert.equal(view.shows('Unknown', 'a'), false);
   });
 
-  test('tells what is out of view, but for kinds that need not be there and are not', () => {
+  test('tells what is out of view, but for kinds that need not be there', () => {
     const view = viewOf(
       { a: 'in-view', b: 'forbidden', c: 'unread' },
       { a: 'not-served', b: 'forbidden', c: 'in-view' },
     );
-    assert.deepEqual(view.outOfView(), [
-      { kind: 'Pod', namespace: 'b', why: 'forbidden' },
-      { kind: 'Monitor', namespace: 'b', why: 'forbidden' },
-    ]);
+    assert.deepEqual(view.outOfView(), [{ kind: 'Pod', namespace: 'b', why: 'forbidden' }]);
     assert.deepEqual(viewOf({ '': 'not-served' }).outOfView(), [
       { kind: 'Pod', namespace: undefined, why: 'not-served' },
     ]);
