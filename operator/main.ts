@@ -5,6 +5,7 @@
  */
 import { Operator } from './operator.ts';
 import { parseOptions, UsageError } from './options.ts';
+import { SelectorError } from './reconcile/caches.ts';
 
 /** Longer than draining takes; a handler that hangs must not keep the process. */
 const EXIT_MS = 40_000;
@@ -27,6 +28,6 @@ async function main(): Promise<number> {
   } catch (error) {
     if (error instanceof UsageError) return error.exitCode;
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-    return 1;
+    return error instanceof SelectorError ? 2 : 1;
   }
 }

@@ -98,7 +98,7 @@ export class Operator {
   /**
    * Connects, watches, and works while it leads. A lease that is lost, as when the API server is away, is taken
    * again by the same process: caches and connections are there, so that it works on as soon as the server is back.
-   * Waits for a server that is not there yet as well; throws for what only a person can mend. `ask` reads /status of the pod at an address.
+   * Waits for a server that is not there yet as well; throws for what only a person can mend (ConnectionConfigError, SelectorError). `ask` reads /status of the pod at an address.
    */
   static async start(options: OperatorOptions, ask: Ask = fetchRelayStatus): Promise<Operator> {
     const parts = { ...(await connect(options)), ask };
@@ -106,7 +106,12 @@ export class Operator {
     operator.#probes = await operator.#serve(parts.registry);
     const { server } = parts.connection;
     operator.#log.info({ server, probesPort: operator.probesPort, version: packageJson.version }, 'started');
-    await operator.#caches.start();
+    try {
+      await operator.#caches.start();
+    } catch (error) {
+      await operator.stop();
+      throw error;
+    }
     operator.#opened = true;
     operator.#log.info({ relays: operator.#caches.relays.size }, 'caches are synced');
     if (operator.#election === undefined) operator.#work();

@@ -2,6 +2,7 @@
 
 import { type MailRelayObject, mailRelays } from '../api/mail-relay.ts';
 import { fieldManager, labels } from '../api/names.ts';
+import { ApiError } from '../kube/api-error.ts';
 import { sleep, systemClock } from '../kube/clock.ts';
 import { createInformer, type Informer, type InformerFault, type InformerOptions } from '../kube/informer.ts';
 import type { KubeMetrics } from '../kube/metrics.ts';
@@ -92,6 +93,11 @@ export interface CacheListener {
   leftOut(kind: string, namespace: string | undefined, optional: boolean): void;
 }
 
+/** Thrown when the API server does not understand the label selector over MailRelays: no waiting mends that. */
+export class SelectorError extends Error {
+  override readonly name = 'SelectorError';
+}
+
 export class Caches {
   readonly relays: Informer<MailRelayObject>;
   /** Metadata only. */
@@ -102,9 +108,12 @@ export class Caches {
   readonly #children = new Map<string, Informer<KubeObject>>();
   readonly #options: CachesOptions;
   readonly #stopping = new AbortController();
+  /** Rejected when work can never begin. */
+  readonly #usable = Promise.withResolvers<never>();
 
   constructor(options: CachesOptions) {
     this.#options = options;
+    this.#usable.promise.catch(() => undefined);
     this.relays = this.#make(mailRelays, {
       ...(options.selector !== undefined && { labelSelector: options.selector }),
       indexers: { secret: mentionedSecretKeys },
@@ -149,11 +158,14 @@ export class Caches {
     return this.#children.get(kind) as Informer<T> | undefined;
   }
 
-  /** Resolves when work can begin: see FieldOfView.opened. Kinds that a cluster need not have get a moment beside. */
+  /**
+   * Resolves when work can begin: see FieldOfView.opened. Kinds that a cluster need not have get a moment beside.
+   * Throws SelectorError.
+   */
   async start(): Promise<void> {
     for (const informer of this.all) informer.start();
     void this.#losePatience();
-    await this.view.opened;
+    await Promise.race([this.view.opened, this.#usable.promise]);
     const all = new AbortController();
     void this.view.whole.then(() => all.abort());
     await sleep(systemClock, OPTIONAL_PATIENCE_MS, all.signal);
@@ -176,6 +188,15 @@ export class Caches {
     await Promise.all(this.all.map(informer => informer.stop()));
   }
 
+  /** The grammar of selectors is the API server's: it alone says which it understands. */
+  #checkSelector({ during, error }: InformerFault): void {
+    const { selector } = this.#options;
+    if (selector === undefined || during !== 'list') return;
+    if (!(error instanceof ApiError) || error.reason !== 'BadRequest') return;
+    const message = `--selector must be a label selector such as "tier in (gold,silver),!test,shard=a", not "${selector}"`;
+    this.#usable.reject(new SelectorError(`${message}: ${error.message}`, { cause: error }));
+  }
+
   #makeChild(resource: Resource, more: Partial<InformerOptions<KubeObject>> = {}): Informer<KubeObject> {
     const labelSelector = `${labels.managedBy}=${fieldManager}`;
     // The names of claims alone cannot be told from the MailRelay: each of its replicas has had one.
@@ -196,6 +217,7 @@ export class Caches {
       onFault: fault => {
         hooks.onFault?.(fault);
         log.fault(kind, fault);
+        if (kind === mailRelays.kind) this.#checkSelector(fault);
       },
       onWatchStart: namespace => {
         hooks.onWatchStart?.();

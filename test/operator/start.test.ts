@@ -1,8 +1,11 @@
 /** The operator's program, started where the API server is away, in trouble, or does not know MailRelays. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { startApiServer } from '../cluster/api-server.ts';
 import { makeAuthority, writeKubeconfig } from '../cluster/kubeconfig.ts';
@@ -169,6 +172,19 @@ describe('the operator is started', () => {
     await waitUntil('each kind has tried again', async () => (await program.faults()) >= 40);
     assert.equal((await program.lines()).filter(({ level }) => level >= warn).length, 1);
     assert.equal((await program.ask('/healthz')).code, 200);
+  });
+
+  test('with a selector that the API server does not understand: it ends and names the flag and its value', async t => {
+    const server = await startApiServer();
+    t.after(() => server.stop());
+    const crd = await readFile(join(repository, 'crds/mailrelay.dev_mailrelays.yaml'), 'utf8');
+    await server.kubectl(['apply', '--server-side', '-f', '-'], crd);
+    const [program = '', ...args] = [...commandOf(server.kubeconfig), '--selector', 'a in (b'];
+    const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    t.after(() => child.kill('SIGKILL'));
+    const [said, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
+    assert.match(said, /^--selector must be a label selector such as ".*", not "a in \(b": unable to parse/m);
+    assert.equal(code, 2);
   });
 
   test('with a kubeconfig that cannot be read: it ends and names the file', async () => {
