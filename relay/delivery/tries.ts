@@ -85,6 +85,11 @@ export class Tries {
       return this.#withoutBody(granted.provider, step.indexes, unreadable(error));
     }
     try {
+      // The provider may have closed it meanwhile, which is its right: a slow disk of ours is no failure of its.
+      if (!granted.grant.session.usable) {
+        granted.grant.release();
+        return 'stale';
+      }
       return await this.#transact(granted, step, batches, body);
     } finally {
       body.close();

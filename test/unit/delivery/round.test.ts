@@ -37,6 +37,8 @@ interface Situation {
   readonly onSettle?: (settlement: Settlement) => void;
   readonly stopping?: AbortController;
   readonly interrupted?: InFlight;
+  /** The body is in a file, and this happens while it is opened. */
+  readonly onRead?: (sessions: readonly FakeSession[]) => void;
 }
 
 async function run(situation: Situation) {
@@ -60,14 +62,17 @@ async function run(situation: Situation) {
   const bounced: Recipient[][] = [];
   const stopping = situation.stopping ?? new AbortController();
   const message = storedMessage(situation.message);
+  const body = Buffer.from('Subject: x\r\n\r\n');
   const claim: Claim = {
     message,
-    body: Buffer.from('Subject: x\r\n\r\n'),
+    ...(situation.onRead === undefined ? { body } : {}),
     ...(situation.interrupted === undefined ? {} : { interrupted: situation.interrupted }),
   };
   const round = new Round(claim, 'fresh', {
-    read: () => {
-      throw new Error('the body is at hand');
+    read: async function* () {
+      assert.ok(situation.onRead !== undefined, 'the body is at hand');
+      situation.onRead(around.sessions);
+      yield body;
     },
     note: (_, { provider, uncertain, accepted }) =>
       notes.push(`${provider} perhaps ${uncertain.join(' ')}, surely ${accepted.join(' ')}`),
@@ -290,6 +295,24 @@ describe('a round', { concurrency: true }, () => {
     });
     assert.deepEqual(attempts, ['a 1 delivered', 'a 1 delivered']);
     assert.deepEqual(states, ['delivered', 'delivered']);
+  });
+
+  test('a connection that its provider closes while our disk is slow counts against nobody', async () => {
+    let reads = 0;
+    const { end, attempts, sessions, told } = await run({
+      providers: { a: [] },
+      onRead: opened => {
+        reads += 1;
+        if (reads === 1) opened[0]!.usable = false;
+      },
+    });
+    assert.deepEqual(end, { kind: 'settled', as: 'done' });
+    assert.deepEqual(attempts, ['a 1 delivered']);
+    assert.deepEqual([reads, sessions.length], [2, 2]);
+    assert.deepEqual(
+      told.filter(({ event }) => event === 'provider-state'),
+      [],
+    );
   });
 
   test('a body of our own that cannot be read keeps what was achieved and goes nowhere else', async () => {
