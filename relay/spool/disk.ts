@@ -173,6 +173,8 @@ export class Disk {
   }
 
   #mayBeFull(): boolean {
+    // Some file systems do not say how large they are.
+    if (this.#volume.totalBytes === 0) return false;
     return this.#volume.freeBytes - GROWTH * this.#unheard < this.#reserve() * UNHEARD_SHARE;
   }
 

@@ -21,14 +21,16 @@ import {
   type Place,
   STATES,
 } from './protocol.ts';
+import { troubleIn } from './room-probe.ts';
 import type { Rows } from './rows.ts';
 import { Sample } from './sample.ts';
 import { entriesOf, Strays } from './strays.ts';
 import { transaction } from './transaction.ts';
-import { troubleOf } from './trouble.ts';
 
 const SUFFIX = '.eml';
 const STEP = 1000;
+/** More than one step of tidying writes at its end, the rest of it being freed already. */
+const TIDYING_BYTES = 256 * 1024;
 /** Events about single messages; the number of all is in the last one. */
 const EVENTS = 100;
 
@@ -99,7 +101,7 @@ class Recovery {
     try {
       work();
     } catch (error) {
-      if (!this.#crowded || troubleOf(error) !== 'full') throw error;
+      if (!this.#crowded || troubleIn(this.#directory, TIDYING_BYTES, error) !== 'full') throw error;
     }
   }
 
@@ -153,7 +155,9 @@ class Recovery {
   /** A body file that bears an id: the row says where it belongs. */
   #place(place: Place, id: MessageId): void {
     const wanted = this.#rows.get('SELECT place FROM message WHERE id = ?', id)?.[0] as Place | undefined;
-    if (wanted === undefined) {
+    if (wanted === undefined && this.#isGone(id)) {
+      rmSync(bodyPath(this.#directory, place, id), { force: true });
+    } else if (wanted === undefined) {
       this.#strays.quarantine(place, Buffer.from(`${id}${SUFFIX}`));
     } else if (wanted === place) {
       this.#found.set(place, (this.#found.get(place) ?? 0) + 1);
@@ -164,6 +168,11 @@ class Recovery {
     } else {
       this.#restore(place, id, wanted);
     }
+  }
+
+  /** The message is over; to say that its file is, too, there was no room. */
+  #isGone(id: MessageId): boolean {
+    return this.#rows.get('SELECT 1 FROM gone WHERE id = ?', id) !== undefined;
   }
 
   #restore(place: Place, id: MessageId, wanted: Place): void {

@@ -8,6 +8,7 @@ import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { explains, perhapsFull, type Trouble, troubleOf } from './trouble.ts';
 
+const NAME = 'room.tmp';
 const BLOCK_BYTES = 64 * 1024;
 
 /**
@@ -18,9 +19,14 @@ export function troubleIn(directory: string, bytes: number, error: unknown): Tro
   return perhapsFull(error) && explains(refusalOf(directory, bytes), error) ? 'full' : troubleOf(error);
 }
 
+/** Removes what a process left that was killed while it asked. */
+export function forgetProbe(directory: string): void {
+  rmSync(join(directory, NAME), { force: true });
+}
+
 /** Why the volume does not take so much more; undefined = it does. */
 function refusalOf(directory: string, bytes: number): unknown {
-  const path = join(directory, 'room.tmp');
+  const path = join(directory, NAME);
   try {
     write(path, bytes);
     return undefined;

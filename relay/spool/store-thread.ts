@@ -10,11 +10,12 @@ import type { StepHook } from './body-files.ts';
 import { Ownership } from './owner.ts';
 import type { Report, Request, StoreOptions } from './protocol.ts';
 import { type Recovered, recover } from './recovery.ts';
+import { forgetProbe, troubleIn } from './room-probe.ts';
 import { Rows } from './rows.ts';
 import { ballastBytes, checkDatabase, openDatabase } from './schema.ts';
 import { Store } from './store.ts';
 import { transferable } from './transit.ts';
-import { describe, Refusal, refusalKind, troubleOf } from './trouble.ts';
+import { describe, Refusal, refusalKind } from './trouble.ts';
 
 /** After an unclean end, files up to this size are checked whole before use: a quarter of a second. */
 const CHECK_UP_TO_BYTES = 256 * 1024 * 1024;
@@ -43,6 +44,7 @@ interface Opened {
 async function open(options: StoreOptions): Promise<Opened> {
   const { directory } = options;
   mkdirSync(directory, { recursive: true });
+  forgetProbe(directory);
   const file = join(directory, 'queue.db');
   const ownership = new Ownership({ directory, now: () => options.now });
   const database = await withRoom(options, () => {
@@ -69,8 +71,9 @@ async function withRoom<T>(options: StoreOptions, work: (again: boolean) => T | 
   try {
     return await work(false);
   } catch (error) {
-    if (troubleOf(error) !== 'full') throw error;
-    new Ballast(options.directory, ballastBytes(options.volumeBytes)).release();
+    const ballast = ballastBytes(options.volumeBytes);
+    if (troubleIn(options.directory, ballast, error) !== 'full') throw error;
+    new Ballast(options.directory, ballast).release();
     return await work(true);
   }
 }

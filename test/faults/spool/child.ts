@@ -126,6 +126,12 @@ if (what === 'flood') {
   if (what === 'begin-and-fill') await beginLarge();
   await fill();
   await spool.close();
+} else if (what === 'open') {
+  await spool.close();
+} else if (what === 'begin-and-hold') {
+  await beginLarge();
+  say(`kept ${await put(spool, SMALL)} ${SMALL.length}`);
+  setInterval(() => undefined, 1000);
 } else if (what === 'hold') {
   setInterval(() => undefined, 1000);
 } else {

@@ -103,6 +103,26 @@ describe('a log that fails', { skip: straceMissing }, () => {
   }
 });
 
+for (const error of ['ENOSPC', 'EDQUOT']) {
+  test(`a volume that takes no byte more (${error}) does not keep a store from starting, though a large message was never ended`, {
+    skip: straceMissing,
+  }, async t => {
+    const root = await place(t);
+    const [directory, trace] = [join(root, 'emails'), join(root, 'trace')];
+    const killed = run({ directory, what: 'begin-and-hold' });
+    await killed.said('kept');
+    killed.process.kill('SIGKILL');
+    await killed.ended;
+    const paths = ['queue.db-wal', 'room.tmp', 'owner.json.tmp'].map(name => join(directory, name));
+    const under = failing({ call: 'pwrite64,write', error, paths }, trace);
+    const child = run({ directory, what: 'open', under });
+    await child.ended;
+    assert.ok(child.lines.includes('open'), child.lines.join('\n'));
+    assert.ok((await failures(trace)) > 0);
+    assert.equal(await assertKept(directory, killed.lines), 1);
+  });
+}
+
 /** A volume of its own of 24 MB, or undefined where mounting is not permitted. */
 async function smallVolume(t: TestContext): Promise<string | undefined> {
   const root = await place(t);

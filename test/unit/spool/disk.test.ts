@@ -92,6 +92,19 @@ describe('the watch over the disk', () => {
     assert.equal(disk.state().low, false, 'what was written before that look counts no more');
   });
 
+  test('of a volume that does not say how large it is refuses no mail for want of an answer', async () => {
+    const disk = new Disk({
+      look: async () => ({ freeBytes: 0, totalBytes: 0 }),
+      maxMessageBytes: 1_000_000,
+      reserveBytes: 0,
+      emit: () => undefined,
+      now: () => 0,
+    });
+    await disk.look();
+    disk.wrote(1_000_000);
+    assert.equal(disk.state().low, false);
+  });
+
   test('keeps its last answer when the volume cannot be asked', async () => {
     let fails = false;
     const disk = new Disk({

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import {
   mkdir,
   mkdtemp,
+  readdir,
   readFile,
   rename,
   rm,
@@ -176,6 +177,34 @@ describe('recovery', () => {
     assert.equal(left.prepare('SELECT count(*) AS c FROM chunk WHERE key >= 4096 * 2').get()?.['c'], 0);
     assert.ok(nextN > 2, 'no later message gets the number of one whose chunks are still there');
     left.close();
+  });
+
+  test('takes no body of a message that is over for a stranger where its removal found no room', async t => {
+    const { open, directory } = await scene(t);
+    await (await open()).close();
+    const database = openDatabase(join(directory, 'queue.db'));
+    // One more than is removed at a time.
+    const ids = Array.from({ length: 1001 }, (_, n) => String(n).padStart(17, '0'));
+    for (const id of ids) {
+      database.prepare('INSERT INTO gone (id, place) VALUES (?, 1)').run(id);
+      await writeFile(join(directory, 'failed', `${id}.eml`), 'over');
+    }
+    database.exec(`
+      CREATE TABLE log (data BLOB);
+      CREATE TRIGGER full BEFORE DELETE ON gone BEGIN INSERT INTO log VALUES (zeroblob(5000000)); END;
+      PRAGMA max_page_count = 1`);
+    recover(directory, new Rows(database), { crowded: true });
+    database.close();
+    assert.deepEqual(await namesIn(directory, 'failed'), []);
+    assert.deepEqual(await namesIn(directory, 'quarantine'), []);
+  });
+
+  test('removes what a store left that was killed while it asked the volume for room', async t => {
+    const { open, directory } = await scene(t);
+    await (await open()).close();
+    await writeFile(join(directory, 'room.tmp'), 'x');
+    await open();
+    assert.ok(!(await readdir(directory)).includes('room.tmp'));
   });
 
   test('goes on after an id and a number that are taken', async t => {
