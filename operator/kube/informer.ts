@@ -23,7 +23,9 @@ export interface InformerOptions<T extends KubeObject> {
   fieldSelector?: string | undefined;
   /** Watch metadata only: objects have no spec, status or data. */
   metadataOnly?: boolean;
-  /** Trims an object before it is kept. managedFields and the last-applied annotation are dropped before it in any case. */
+  /** Of managedFields it is kept whether this manager has applied the object; default: nothing is kept. */
+  applier?: string;
+  /** Trims an object before it is kept. managedFields and the last-applied annotation are dropped before it. */
   transform?: (object: T) => T;
   /** Index name → values under which an object is found with `byIndex`. */
   indexers?: Record<string, (object: T) => readonly string[]>;

@@ -198,7 +198,7 @@ export class ListWatchInformer<T extends KubeObject> implements Informer<T> {
   }
 
   #trim(object: T): T {
-    const trimmed = trim(object, this.resource);
+    const trimmed = trim(object, this.resource, this.#options.applier);
     return this.#options.transform ? this.#options.transform(trimmed) : trimmed;
   }
 }

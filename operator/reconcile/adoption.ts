@@ -4,10 +4,9 @@
  * and asked is the API server, as a cache may show the orphan before it shows that its MailRelay is letting it go.
  */
 import { type MailRelay, type MailRelayObject, mailRelays } from '../api/mail-relay.ts';
-import { fieldManager } from '../api/names.ts';
 import type { KubeObject, ObjectRef } from '../kube/object.ts';
 import type { KubeClient, Resource } from '../kube/resource.ts';
-import { whose } from './ownership.ts';
+import { isWrittenByUs, whose } from './ownership.ts';
 import { TryAgainError } from './try-again.ts';
 
 /** Put by the API server for `kubectl delete --cascade=foreground` (metav1.FinalizerDeleteDependents). */
@@ -56,13 +55,4 @@ function keepsChildren({ uid }: MailRelay, owner: MailRelayObject | undefined): 
   if (owner === undefined || owner.metadata.uid !== uid) return false;
   const { finalizers = [] } = owner.metadata;
   return !finalizers.includes(orphanDependents) && !finalizers.includes(foregroundDeletion);
-}
-
-/** A copy has our labels and another manager. To be asked of an object with its managedFields, which caches leave out. */
-export function isWrittenByUs({ metadata }: KubeObject): boolean {
-  const entries = (metadata.managedFields ?? []) as {
-    readonly manager?: string;
-    readonly operation?: string;
-  }[];
-  return entries.some(({ manager, operation }) => manager === fieldManager && operation === 'Apply');
 }

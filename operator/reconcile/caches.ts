@@ -201,7 +201,10 @@ export class Caches {
     const labelSelector = `${labels.managedBy}=${fieldManager}`;
     // The names of claims alone cannot be told from the MailRelay: each of its replicas has had one.
     const indexers = resource.kind === persistentVolumeClaims.kind ? { relay: relayKeys } : {};
-    return this.#make(resource, { labelSelector, indexers, ...more });
+    // A copy of a workload, as from a backup, has its labels and another manager.
+    const isWorkload = resource.kind === deployments.kind || resource.kind === statefulSets.kind;
+    const applier = isWorkload ? { applier: fieldManager } : {};
+    return this.#make(resource, { labelSelector, indexers, ...applier, ...more });
   }
 
   #make<T extends KubeObject>(resource: Resource<T>, more: Partial<InformerOptions<T>>): Informer<T> {

@@ -2,8 +2,9 @@
  * Whose an object with the name of a child is, by the conventions of Kubernetes' own controllers: a controller
  * reference decides; without one, labels do. Pure.
  */
-import { kind } from '../api/names.ts';
+import { fieldManager, kind } from '../api/names.ts';
 import type { KubeObject, ObjectMeta, OwnerReference } from '../kube/object.ts';
+import { isAppliedBy } from '../kube/trim.ts';
 import { persistentVolumeClaims } from '../resources/kinds.ts';
 import { childLabels, isVolumeName, volumeLabels } from '../resources/names.ts';
 
@@ -31,6 +32,17 @@ export function whose(relay: Identity, object: KubeObject): Whose {
 /** It is this MailRelay's, or may become so. */
 export function isOursToTake(relay: Identity, object: KubeObject): boolean {
   return ['ours', 'orphan'].includes(whose(relay, object));
+}
+
+/** The same of a workload: one with all our labels that somebody has copied has nothing to do with our mail. */
+export function isOwnWorkload(relay: Identity, object: KubeObject): boolean {
+  const is = whose(relay, object);
+  return is === 'ours' || (is === 'orphan' && isWrittenByUs(object));
+}
+
+/** A copy has our labels and another manager. To be asked of a workload, or of what no cache has trimmed. */
+export function isWrittenByUs(object: KubeObject): boolean {
+  return isAppliedBy(fieldManager, object);
 }
 
 /** A claim has no owner before its MailRelay goes, so that nothing takes the mail on it away. */

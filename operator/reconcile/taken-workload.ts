@@ -4,9 +4,8 @@
  */
 import type { MailRelay } from '../api/mail-relay.ts';
 import type { KubeObject } from '../kube/object.ts';
-import { isWrittenByUs } from './adoption.ts';
 import type { ReconcilerDeps } from './deps.ts';
-import { whose } from './ownership.ts';
+import { isWrittenByUs, whose } from './ownership.ts';
 import { endingPods, livePods } from './pods.ts';
 import { cachedWorkload, workloadNow } from './workload.ts';
 
@@ -26,7 +25,7 @@ export async function isWorkloadTaken(
   return found !== undefined && isTheirs(relay, found);
 }
 
-/** Also a copy that has all our labels. `found`: with its managedFields, which caches leave out. */
+/** Also a copy that has all our labels. */
 export function isTheirs(relay: MailRelay, found: KubeObject): boolean {
   const is = whose(relay, found);
   return is === 'foreign' || (is === 'orphan' && !isWrittenByUs(found));

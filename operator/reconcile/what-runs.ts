@@ -15,7 +15,7 @@ import { configKey } from '../resources/config-map.ts';
 import { configMaps, deployments, statefulSets } from '../resources/kinds.ts';
 import { childNames } from '../resources/names.ts';
 import type { Caches } from './caches.ts';
-import { isOursToTake } from './ownership.ts';
+import { isOursToTake, isOwnWorkload, whose } from './ownership.ts';
 import { claimsOf } from './volumes.ts';
 
 const { name, host, port, ssl, priority } = providerSchema.shape;
@@ -63,16 +63,17 @@ function spoolAsSaid({ spec }: MailRelayObject): SpoolSpec {
 
 type Identity = Readonly<Pick<KubeObject['metadata'], 'name' | 'namespace' | 'uid'>>;
 
+/** A workload that the MailRelay controls decides; without one an orphan of ours, whose volumes have mail like any others. */
 function runningMode(relay: Identity, caches: Caches): SpoolSpec['mode'] | undefined {
   const { workload: name } = childNames(relay);
   const ref = { name, ...(relay.namespace !== undefined && { namespace: relay.namespace }) };
-  if (isOurs(relay, caches.of(statefulSets)?.get(ref))) return 'PerReplica';
-  return isOurs(relay, caches.of(deployments)?.get(ref)) ? 'Shared' : undefined;
-}
-
-/** Or will be: an orphan's pods have mail on their volumes like any others. */
-function isOurs(relay: Identity, live: KubeObject | undefined): boolean {
-  return live !== undefined && isOursToTake(relay, live);
+  const named = [
+    { mode: 'PerReplica', live: caches.of(statefulSets)?.get(ref) },
+    { mode: 'Shared', live: caches.of(deployments)?.get(ref) },
+  ] as const;
+  const own = named.filter(({ live }) => live !== undefined && isOwnWorkload(relay, live));
+  const [running] = [...own.filter(({ live }) => live && whose(relay, live) === 'ours'), ...own];
+  return running?.mode;
 }
 
 /** From the configuration that the pods have; only what reports need. */
@@ -82,7 +83,7 @@ function providersInUse(
 ): Partial<Pick<MailRelaySpec, 'forwardSMTP' | 'forwardProviders'>> {
   const ref = { name: childNames(relay).configMap, namespace: relay.namespace };
   const live = caches.of(configMaps)?.get(ref);
-  const text = isOurs(relay, live) ? live?.data?.[configKey] : undefined;
+  const text = live && isOursToTake(relay, live) ? live.data?.[configKey] : undefined;
   const inUse = configInUse.safeParse(parsedObject(text)).data;
   const spec = inUse && specSchema.safeParse(inUse).data;
   return spec === undefined ? {} : { forwardSMTP: spec.forwardSMTP, forwardProviders: spec.forwardProviders };

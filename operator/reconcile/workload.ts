@@ -11,12 +11,12 @@ import { childNames } from '../resources/names.ts';
 import { statefulSet } from '../resources/stateful-set.ts';
 import type { Caches } from './caches.ts';
 import type { WorkloadState } from './observation.ts';
-import { isOursToTake } from './ownership.ts';
+import { isOwnWorkload } from './ownership.ts';
 import type { WorkloadVersion } from './volume-marks.ts';
 
 /**
  * The one that the spool mode asks for, an orphan that is to be adopted included. One of the name that is somebody
- * else's, or an earlier MailRelay's, says nothing of our mail.
+ * else's, a copy of ours included, or an earlier MailRelay's, says nothing of our mail.
  */
 export function liveWorkload(relay: MailRelay, caches: Caches): Deployment | StatefulSet | undefined {
   return ourOwn(relay, cachedWorkload(relay, caches));
@@ -32,7 +32,7 @@ export function liveStatefulSet(relay: MailRelay, caches: Caches): StatefulSet |
 }
 
 function ourOwn<T extends KubeObject>(relay: MailRelay, live: T | undefined): T | undefined {
-  return live !== undefined && isOursToTake(relay, live) ? live : undefined;
+  return live !== undefined && isOwnWorkload(relay, live) ? live : undefined;
 }
 
 /** Of one that is ours. */

@@ -3,10 +3,16 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { mailRelays } from '../../operator/api/mail-relay.ts';
 import type { MailRelaySpecInput } from '../../operator/api/schema.ts';
+import { events } from '../../operator/kube/event-wire.ts';
 import type { KubeObject } from '../../operator/kube/object.ts';
 import type { Resource } from '../../operator/kube/resource.ts';
 import { pods } from '../../operator/reconcile/caches.ts';
-import { deployments, persistentVolumeClaims, statefulSets } from '../../operator/resources/kinds.ts';
+import {
+  configMaps,
+  deployments,
+  persistentVolumeClaims,
+  statefulSets,
+} from '../../operator/resources/kinds.ts';
 import { childLabels, selectorLabels } from '../../operator/resources/names.ts';
 import { waitUntil } from '../kube/wait-until.ts';
 import { DeletionScene, deleted, four, ref, unsentOn } from './deletion-scene.ts';
@@ -42,13 +48,13 @@ describe('a workload that nobody owns', () => {
       60_000,
     );
   /** As it comes out of a backup: all our labels, another manager. */
-  const copy = (namespace: string, resource: Resource): Promise<KubeObject> => {
+  const copy = (namespace: string, resource: Resource, replicas = 1): Promise<KubeObject> => {
     const labels = selectorLabels({ name: 'mail' });
     const template = { metadata: { labels }, spec: { containers: [{ name: 'relay', image: 'copied' }] } };
     const set = resource.kind === statefulSets.kind ? { serviceName: 'mail-pods' } : {};
     return rig.client.create(resource, {
       metadata: { ...ref(namespace), labels: childLabels({ name: 'mail' }) },
-      spec: { replicas: 1, selector: { matchLabels: labels }, template, ...set },
+      spec: { replicas, selector: { matchLabels: labels }, template, ...set },
     } as KubeObject);
   };
   const untouched = async (resource: Resource, before: KubeObject): Promise<void> => {
@@ -100,6 +106,47 @@ describe('a workload that nobody owns', () => {
     const { status } = await rig.relay(namespace);
     assert.equal(status?.queue, undefined);
     assert.equal(status?.replicas, 0);
+    await scene.remove(namespace);
+    await isGone(namespace);
+  });
+
+  test('and somebody has copied says nothing of the mode of one that runs beside it, which drains at its deletion', async () => {
+    const namespace = 'another-mode';
+    await scene.running(namespace, { ...openProvider, spool: { drainTimeoutSeconds: 600 } }, four);
+    const theirs = await copy(namespace, statefulSets as Resource);
+    await rig.settled(await rig.audit.mark());
+    await rig.patchRelay(namespace, { retry: { attempts: 7 } });
+    await rig.waitFor(
+      mailRelays,
+      ref(namespace),
+      ({ status, metadata: { generation } }) => status?.observedGeneration === generation,
+    );
+    assert.equal((await rig.condition(namespace, 'ConfigurationValid'))?.status, 'True');
+    assert.equal((await rig.condition(namespace, 'SpoolHealthy'))?.reason, 'Healthy');
+    await scene.remove(namespace);
+    await scene.drains(namespace, 'mail-a');
+    const { message } = await rig.waitForReason(namespace, 'Ready', 'Draining');
+    assert.match(message, /^mail-a must first send 4 messages/);
+    await untouched(statefulSets as Resource, theirs);
+  });
+
+  test('and somebody has copied has pods of which none is said to drain, however many there are', async () => {
+    const namespace = await rig.namespace('larger-copy');
+    await copy(namespace, statefulSets as Resource, 3);
+    for (const at of [0, 1, 2]) {
+      await rig.createPod(namespace, `mail-${at}`, relayStatus('x', { queue: four }));
+    }
+    await rig.createRelay(namespace, { ...briefReplica, replicas: 1 });
+    await rig.waitForReason(namespace, 'Stalled', 'NameTaken');
+    await rig.settled(await rig.audit.mark());
+    const config = await rig.client.get(configMaps, ref(namespace, 'mail-config'));
+    assert.equal(JSON.parse(config.data!['config.json']!).draining, undefined);
+    const { items } = await rig.client.list(events, { namespace });
+    assert.deepEqual(
+      items.map(event => (event as unknown as { readonly reason: string }).reason),
+      ['NameTaken'],
+    );
+    assert.equal(await rig.condition(namespace, 'Reconciling'), undefined);
     await scene.remove(namespace);
     await isGone(namespace);
   });
