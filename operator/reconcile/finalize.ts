@@ -59,7 +59,7 @@ async function isBroughtToEnd(
 ): Promise<boolean> {
   await lookAtClaims(relay, 0, seen, deps);
   const loss = isLoss(relay, seen);
-  const plan = loss ? planner.loss(key, relay) : planner.plan(key, relay, 0);
+  const plan = loss ? planner.loss(key, relay, seen) : planner.plan(key, relay, 0, seen);
   const context = planner.context(relay, plan);
   const view = claimsView(relay, plan, deps);
   intend(relay, seen, { plan, context, view });

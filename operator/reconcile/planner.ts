@@ -5,6 +5,7 @@
 import type { MailRelay } from '../api/mail-relay.ts';
 import type { BuildContext } from '../resources/context.ts';
 import { replicaPod } from '../resources/names.ts';
+import type { Pod } from './caches.ts';
 import type { ReconcilerDeps } from './deps.ts';
 import { endingPods, livePods } from './pods.ts';
 import { planLoss, planScale, type ScaleInput, type ScalePlan } from './scale.ts';
@@ -12,6 +13,11 @@ import { claimOfPod, claimsOf, isBound, sharedClaimSize } from './volumes.ts';
 import { liveStatefulSet, liveWorkload } from './workload.ts';
 
 type PlannerDeps = Pick<ReconcilerDeps, 'caches' | 'reports' | 'clock' | 'context'>;
+
+/** Pods of a workload that is somebody else's are nobody's to plan, whatever labels they have. */
+interface Whose {
+  readonly workloadTaken: boolean;
+}
 
 /** Of one MailRelay, since when each pod drains, and the first of them; another one of the same name begins anew. */
 interface Drains {
@@ -30,8 +36,8 @@ export class Planner {
   }
 
   /** Who stays, who drains, who goes now. */
-  plan(key: string, relay: MailRelay, wanted: number): ScalePlan {
-    const input = this.#input(key, relay, wanted);
+  plan(key: string, relay: MailRelay, wanted: number, whose: Whose): ScalePlan {
+    const input = this.#input(key, relay, wanted, whose);
     const { drainingSince, begunAt = input.now, now } = input;
     const plan = planScale(input);
     // Who may go has drained until it goes: the workload may not be written for the moment.
@@ -43,8 +49,8 @@ export class Planner {
   }
 
   /** Everybody goes, whatever they have on board. */
-  loss(key: string, relay: MailRelay): ScalePlan {
-    return planLoss(this.#input(key, relay, 0));
+  loss(key: string, relay: MailRelay, whose: Whose): ScalePlan {
+    return planLoss(this.#input(key, relay, 0, whose));
   }
 
   context(relay: MailRelay, plan: ScalePlan): BuildContext {
@@ -71,7 +77,7 @@ export class Planner {
     this.#drains.clear();
   }
 
-  #input(key: string, relay: MailRelay, wanted: number): ScaleInput {
+  #input(key: string, relay: MailRelay, wanted: number, { workloadTaken }: Whose): ScaleInput {
     const { caches, reports, clock } = this.#deps;
     const { spool } = relay.spec;
     const ordinal = spool.mode === 'PerReplica';
@@ -82,16 +88,18 @@ export class Planner {
     );
     const known = this.#drains.get(key);
     const drains = known?.uid === relay.uid ? known : undefined;
+    const podNames = (those: readonly Pod[]) =>
+      workloadTaken ? [] : those.map(({ metadata }) => metadata.name);
     return {
       wanted,
       live: liveWorkload(relay, caches)?.spec?.replicas,
       ordinal,
       adopted: !ordinal && spool.accessMode === 'ReadWriteMany',
       podName: at => replicaPod(relay, at),
-      pods: livePods(relay, caches).map(({ metadata }) => metadata.name),
-      ending: endingPods(relay, caches).map(({ metadata }) => metadata.name),
+      pods: podNames(livePods(relay, caches)),
+      ending: podNames(endingPods(relay, caches)),
       mayHoldMail: pod => bound.has(claimOfPod(relay, pod)),
-      reports: reports.of(key),
+      reports: workloadTaken ? [] : reports.of(key),
       drainingSince: drains?.since ?? new Map(),
       begunAt: drains?.begunAt,
       now: clock.now(),

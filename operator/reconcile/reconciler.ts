@@ -96,7 +96,7 @@ export class Reconciler {
   #bringAbout(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {
     return this.#attempt(key, seen, async () => {
       await lookAtClaims(relay, relay.spec.replicas, seen, this.#deps);
-      const plan = this.#planner.plan(key, relay, relay.spec.replicas);
+      const plan = this.#planner.plan(key, relay, relay.spec.replicas, seen);
       const context = this.#planner.context(relay, plan);
       const view = claimsView(relay, plan, this.#deps);
       intend(relay, seen, { plan, context, view });
@@ -123,7 +123,7 @@ export class Reconciler {
   }
 
   async #suspended(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {
-    const plan = this.#planner.plan(key, relay, relay.spec.replicas);
+    const plan = this.#planner.plan(key, relay, relay.spec.replicas, seen);
     // Nobody is told to drain, so nobody's time to drain runs.
     this.#planner.forget(key);
     const context = this.#planner.context(relay, plan);
