@@ -151,11 +151,13 @@ async function confirm(claim: PersistentVolumeClaim, view: ClaimsView, deps: Vol
  */
 export async function releaseClaims(view: ClaimsView, deps: VolumesDeps): Promise<void> {
   const { relay } = view;
+  // What goes with the workload goes with its MailRelay as well.
+  const owners = [relay.uid, view.workload?.uid];
   const remaining = new Map(remainingVolumes(view).map(held => [held.claim, held]));
   for (const claim of view.claims.filter(one => isClaimOf(relay, one))) {
     const held = remaining.get(claim.metadata.name);
     const goes = held === undefined && relay.spec.spool.retention === 'Delete';
-    const others = (claim.metadata.ownerReferences ?? []).filter(({ uid }) => uid !== relay.uid);
+    const others = (claim.metadata.ownerReferences ?? []).filter(({ uid }) => !owners.includes(uid));
     const ownerReferences = goes ? [...others, ownerReference(relay)] : others;
     const mark = markFor(claim, held ?? emptyBoard, view);
     await patchClaim(claim, { annotations: mark, ownerReferences }, deps);

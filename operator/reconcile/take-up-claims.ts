@@ -43,9 +43,7 @@ export async function takeUpClaims(relay: MailRelay, replicas: number, deps: Vol
   const shown = namedClaims(relay, deps.caches);
   const { ours, taken } = await unshownClaims(relay, replicas, shown, deps);
   const labelled: Outcome[] = [];
-  for (const claim of shown.filter(one => !isApplied(relay, one))) {
-    labelled.push(await tryToSayWhose(relay, claim, deps));
-  }
+  for (const claim of shown) labelled.push(await tryToSayWhose(relay, claim, deps));
   const unseen: Outcome[] = [];
   for (const claim of ours) unseen.push(await tryToSayWhose(relay, claim, deps));
   const told = taken.filter(claim => !isApplied(relay, claim)).map(claim => nameTaken(relay, subject, claim));
@@ -140,21 +138,29 @@ function isOf(relay: MailRelay, workload: Workload | undefined, claim: Persisten
   return instance === undefined || instance === relay.name;
 }
 
-/** Writes only what differs, and only to that claim. */
+/** What Argo CD is asked of one that is applied stands in its manifest. */
+function isSaid(relay: MailRelay, claim: PersistentVolumeClaim): boolean {
+  const { labels: has, annotations: texts } = claim.metadata;
+  const asked = texts?.[syncOptions];
+  if (!isApplied(relay, claim) && asked !== withoutPruning(asked)) return false;
+  return Object.entries(childLabels(relay)).every(([label, value]) => has?.[label] === value);
+}
+
+/** Writes only what differs, and only to that claim; also one that is applied, since no manifest takes an owner off. */
 async function sayWhose(
   relay: MailRelay,
-  { metadata: is }: PersistentVolumeClaim,
+  claim: PersistentVolumeClaim,
   { client, caches, mayWrite }: VolumesDeps,
 ): Promise<void> {
+  const { metadata: is } = claim;
   const wanted = childLabels(relay);
   const options = withoutPruning(is.annotations?.[syncOptions]);
   const owners = is.ownerReferences ?? [];
   // The garbage collector would take the mail with the workload.
   const workload = liveWorkload(relay, caches)?.metadata.uid;
   const others = owners.filter(({ uid: owner }) => owner !== workload);
-  const isLabelled = Object.entries(wanted).every(([label, value]) => is.labels?.[label] === value);
   const isFree = others.length === owners.length;
-  if (isLabelled && isFree && is.annotations?.[syncOptions] === options) return;
+  if (isFree && isSaid(relay, claim)) return;
   if (!mayWrite()) throw new NotLeaderError();
   const metadata = {
     ...{ uid: is.uid, resourceVersion: is.resourceVersion },

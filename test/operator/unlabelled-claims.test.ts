@@ -161,6 +161,32 @@ describe('a claim', () => {
     assert.deepEqual(await ownersOf('spool-mail-1'), []);
   });
 
+  test('of all pods that its Deployment owns is freed, and does not go with it', async () => {
+    const namespace = await rig.namespace('owned-shared');
+    const claim = () => rig.client.get(persistentVolumeClaims, ref(namespace, 'mail-spool'));
+    const owners = async () => (await claim()).metadata.ownerReferences?.map(({ uid }) => uid) ?? [];
+    await rig.createRelay(namespace, { ...openProvider, spool: { drainTimeoutSeconds: 1 } });
+    const { metadata } = await rig.waitFor(deployments, ref(namespace));
+    await rig.bind(namespace);
+    await rig.settled(await rig.audit.mark());
+    const owner = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'mail', uid: metadata.uid! };
+    const other = { apiVersion: 'v1', kind: 'ConfigMap', name: 'theirs', uid: 'theirs' };
+    const own = () =>
+      rig.client.mergePatch(persistentVolumeClaims, ref(namespace, 'mail-spool'), {
+        metadata: { ownerReferences: [owner, other] },
+      });
+    await own();
+    await rig.patchRelay(namespace, { retry: { attempts: 5 } });
+    await waitUntil('it is freed', async () => (await owners()).join() === 'theirs');
+    // While nothing of the MailRelay is written.
+    await rig.patchRelay(namespace, { suspend: true });
+    await rig.waitForReason(namespace, 'Ready', 'Suspended');
+    await own();
+    await rig.client.delete(mailRelays, ref(namespace));
+    await gone(rig, namespace);
+    assert.deepEqual(await owners(), ['theirs']);
+  });
+
   test('of a replica asks Argo CD to leave it while a pod serves it, beside what somebody else asks for', async () => {
     const namespace = await rig.namespace('pruning');
     await rig.createRelay(namespace, perReplica(2));
