@@ -67,8 +67,10 @@ async function isBroughtToEnd(
     await drain(key, relay, seen, { context, view, deps });
     return false;
   }
-  // Of a volume that no cache shows nobody knows yet whether it was sent.
-  if (seen.claims.unseen && !loss) return false;
+  if (seen.claims.unseen.length > 0 && !loss) {
+    seen.awaitedEnd = unseenSentence(seen.claims.unseen);
+    return false;
+  }
   const { workload, awaited } = await dismiss(key, relay, seen, { plan, loss, deps });
   if (awaited !== undefined) {
     seen.awaitedEnd = awaited;
@@ -76,6 +78,11 @@ async function isBroughtToEnd(
   }
   await release({ ...claimsView(relay, plan, deps), workload, released: true }, seen, deps);
   return true;
+}
+
+/** Of a volume that no cache shows nobody knows yet whether it was sent. */
+function unseenSentence(claims: readonly string[]): string {
+  return `PersistentVolumeClaim ${claims.join(', ')} must first be labelled: nobody knows yet whether mail is on it`;
 }
 
 async function drain(

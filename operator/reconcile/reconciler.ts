@@ -116,7 +116,7 @@ export class Reconciler {
     const deps = this.#deps;
     return this.#attempt(key, seen, async () => {
       const gone = await finalize(key, relay, seen, { planner: this.#planner, deps });
-      if (!gone) return DRAIN_LOOK_MS;
+      if (!gone) return isHeldUp(seen) ? OBSTACLE_LOOK_MS : DRAIN_LOOK_MS;
       this.#gone.set(key, relay.uid);
       return 'gone';
     });
@@ -195,7 +195,7 @@ function draft(
     ...(problems !== undefined && { problems }),
     ...(fingerprint !== undefined && { fingerprint }),
     obstacles: [],
-    claims: { taken: false, unseen: false },
+    claims: { taken: false, unseen: [] },
     workloadTaken: false,
     retrying: [],
     failures: [],
@@ -203,6 +203,12 @@ function draft(
     volumes: { pending: [], held: [] },
     deleting: object.metadata.deletionTimestamp !== undefined,
   };
+}
+
+/** Nobody's time runs, and somebody must mend something first. Pods that end are watched. */
+function isHeldUp({ scale, obstacles }: Draft): boolean {
+  const drains = scale !== undefined && scale.draining.length + scale.awaited.length > 0;
+  return obstacles.length > 0 && !drains;
 }
 
 /** The soonest of them. */

@@ -88,7 +88,8 @@ export async function bringAbout(
   tellIfLowered(relay, context, seen, deps);
   const { taken, unseen } = seen.claims;
   const before = async () => (seen.workloadTaken ? [] : writeMarks(claimsView(relay, view.plan, deps), deps));
-  const applied = await applyChildren(relay, context, { withheld: taken || unseen, before }, deps);
+  const withheld = taken || unseen.length > 0;
+  const applied = await applyChildren(relay, context, { withheld, before }, deps);
   note(seen, applied);
   seen.configWritten = applied.configWritten;
   if (applied.workloadSettled) {

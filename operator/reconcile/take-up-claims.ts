@@ -34,25 +34,28 @@ export interface TakenUp {
   readonly failures: readonly ChildFailure[];
   /** Pods would mount a claim of somebody else: the workload stays as it is. */
   readonly taken: boolean;
-  /** There is a claim that could not be labelled, so that no cache shows it. */
-  readonly unseen: boolean;
+  /** Names of claims that could not be labelled, so that no cache shows them. */
+  readonly unseen: readonly string[];
 }
 
 /** Claims of somebody else are obstacles; of the claim of mode Shared applyChildren tells that. */
 export async function takeUpClaims(relay: MailRelay, replicas: number, deps: VolumesDeps): Promise<TakenUp> {
   const shown = namedClaims(relay, deps.caches);
   const { ours, taken } = await unshownClaims(relay, replicas, shown, deps);
-  const labelled: Outcome[] = [];
-  for (const claim of shown) labelled.push(await tryToSayWhose(relay, claim, deps));
-  const unseen: Outcome[] = [];
-  for (const claim of ours) unseen.push(await tryToSayWhose(relay, claim, deps));
+  const outcomes: Outcome[] = [];
+  for (const claim of shown) outcomes.push(await tryToSayWhose(relay, claim, deps));
+  const unseen: string[] = [];
+  for (const claim of ours) {
+    const outcome = await tryToSayWhose(relay, claim, deps);
+    outcomes.push(outcome);
+    if ((outcome.obstacle ?? outcome.failure) !== undefined) unseen.push(claim.metadata.name);
+  }
   const told = taken.filter(claim => !isApplied(relay, claim)).map(claim => nameTaken(relay, subject, claim));
-  const outcomes = [...labelled, ...unseen];
   return {
     obstacles: [...told, ...outcomes.flatMap(({ obstacle }) => obstacle ?? [])],
     failures: outcomes.flatMap(({ failure }) => failure ?? []),
     taken: told.length > 0,
-    unseen: unseen.some(({ obstacle, failure }) => (obstacle ?? failure) !== undefined),
+    unseen,
   };
 }
 

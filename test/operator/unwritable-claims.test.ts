@@ -1,6 +1,7 @@
 /** Claims that an admission policy lets nobody change: what does not need them goes on. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { mailRelays } from '../../operator/api/mail-relay.ts';
 import type { KubeObject } from '../../operator/kube/object.ts';
 import { defineResource, type Resource } from '../../operator/kube/resource.ts';
@@ -130,5 +131,27 @@ describe('a claim that may not be changed', () => {
     );
     await rig.waitForReason(namespace, 'Reconciling', 'ScalingDown');
     assert.equal((await rig.client.get(statefulSets, ref(namespace))).spec?.replicas, 2);
+  });
+
+  test('and has no labels keeps its MailRelay, which says so and does not try it over and over', async () => {
+    const namespace = await started('bare-deletion', 1);
+    const letThrough = await guard(namespace);
+    await makeClaim(namespace, 'spool-mail-0');
+    await rig.client.delete(mailRelays, ref(namespace));
+    const { message } = await rig.waitForReason(namespace, 'Ready', 'Draining');
+    assert.match(message, /^PersistentVolumeClaim spool-mail-0 must first be labelled/);
+    assert.equal((await rig.waitForReason(namespace, 'Stalled', 'Refused')).status, 'True');
+    await rig.settled(await rig.audit.mark());
+    const mark = await rig.audit.mark();
+    await delay(5000);
+    const tried = (await rig.audit.since(mark)).filter(
+      ({ verb, objectRef }) =>
+        verb === 'patch' && objectRef?.namespace === namespace && objectRef.name === 'spool-mail-0',
+    );
+    assert.deepEqual(tried, []);
+    await letThrough();
+    await rig.patchRelay(namespace, { spool: { drainTimeoutSeconds: 1 } });
+    await gone(rig, namespace);
+    await rig.client.get(persistentVolumeClaims, ref(namespace, 'spool-mail-0'));
   });
 });
