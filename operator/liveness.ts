@@ -1,4 +1,4 @@
-/** When only a new process can help the operator: it leads and cannot renew its lease, or a watch stays away. Pure. */
+/** When only a new process can help the operator: it leads and cannot renew its lease, or a watch stays away, and LISTs do not stand in. Pure. */
 
 /** Renewal is due every 2 s and must succeed within 10 s; see kube/lease.ts. */
 const STALE_LEASE_MS = 30_000;
@@ -14,7 +14,7 @@ const STALE_ALL_MS = 60 * 60_000;
 export interface SignsOfLife {
   /** undefined while it does not lead. */
   readonly sinceRenewalMs: number | undefined;
-  /** For how long each kind has had no open watch; 0 = it has, undefined = it is out of view. */
+  /** For how long each kind has had neither a watch nor a LIST; 0 = it is watched, undefined = it is out of view. */
   readonly watches: readonly { readonly kind: string; readonly disconnectedMs: number | undefined }[];
 }
 

@@ -37,7 +37,7 @@ export interface InformerOptions<T extends KubeObject> {
   silenceMs?: number;
   /** First and longest pause after a fault; default 200 ms and 4 s, jittered. */
   backoffMs?: readonly [number, number];
-  /** The same after a refusal, which nobody may mend for long; default 200 ms and 30 s. */
+  /** The same after a refusal, or errors for half a minute, which nobody may mend for long; default 200 ms and 30 s. */
   refusedBackoffMs?: readonly [number, number];
   /** For how long a scope is to be forbidden before it is out of view; default 5 s. */
   refusedPatienceMs?: number;
@@ -70,7 +70,7 @@ export interface InformerStats {
   faults: number;
   /** Time since every watched scope last had a sign of life (LIST page, event, bookmark, watch opened, refusal). */
   sinceContactMs: number;
-  /** Time for which at least one scope has had no open watch; 0 when all are open, undefined when none is to be watched. */
+  /** Longest time since a scope had a watch or a whole LIST; 0 when all are watched, undefined when none is to be. */
   disconnectedMs: number | undefined;
 }
 

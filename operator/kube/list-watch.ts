@@ -2,7 +2,7 @@
  * Keeps one scope of a kind (all namespaces or one) up to date for ever: LIST in pages, WATCH from there, resume
  * by resourceVersion; list again when the server has forgotten it; after any fault a growing, jittered pause that
  * honours Retry-After. What the server refuses to show is asked for less and less often, and read anew when it may be
- * seen. Ends only when told to.
+ * seen; what it has answered with errors for long is kept up to date by LISTs, as often. Ends only when told to.
  */
 import { ApiError, ConnectionError, isForbidden, isGone, isNotFound } from './api-error.ts';
 import { backoffDelay } from './backoff.ts';
@@ -48,6 +48,8 @@ const shortestWatchMs = 1_000;
 const longestAskedMs = 60_000;
 /** One that starts says 5 s (503) before it knows a CRD's paths, which takes it one: a custom resource would come last. */
 const longestAskedStartingMs = 1_000;
+/** Errors that have been the answer for so long may be it for ever: those of a moment are waited out where it was. */
+const erringPatienceMs = 30_000;
 const listTimeoutMs = 60_000;
 /** Discovery is answered from memory. */
 const discoveryTimeoutMs = 5_000;
@@ -60,6 +62,9 @@ export class ListWatch<T extends KubeObject> {
   /** In a row, and since when. */
   #refusals = 0;
   #refusedSince: number | undefined;
+  /** Since when errors have been the answer to each LIST or to each WATCH, and how many since that was for long. */
+  #erringSince: number | undefined;
+  #lastingErrors = 0;
   /** The server has forgotten our version, and there has been no word of a watch since. */
   #forgotten = false;
   /** Set when a continue token expired under way: the next LIST asks for everything at once. */
@@ -89,11 +94,32 @@ export class ListWatch<T extends KubeObject> {
     if (refusal !== undefined) return this.#refused(refusal, error, signal);
     if (isGone(error)) this.#forget(during);
     this.#failures++;
-    const { clock, backoffMs, random } = this.#options;
-    const pauseMs = backoffDelay(this.#failures, backoffMs, random);
-    const retryInMs = Math.max(pauseMs, askedMs(error));
+    const retryInMs = Math.max(this.#pauseAfter(error), askedMs(error));
     this.#sink.fault({ during, error, retryInMs });
-    await sleep(clock, retryInMs, signal);
+    await sleep(this.#options.clock, retryInMs, signal);
+  }
+
+  /**
+   * Beside a Secret that it cannot decrypt the server answers LISTs of the others, and no WATCH: when that has lasted,
+   * or will have by the next try, that is a LIST.
+   */
+  #pauseAfter(error: Error): number {
+    const { clock, backoffMs, refusedBackoffMs, random } = this.#options;
+    const pauseMs = backoffDelay(this.#failures, backoffMs, random);
+    if (!mayLast(error)) {
+      this.#errsNoMore();
+      return pauseMs;
+    }
+    this.#erringSince ??= clock.now();
+    const nextAt = clock.now() + Math.max(pauseMs, askedMs(error));
+    if (nextAt < this.#erringSince + erringPatienceMs) return pauseMs;
+    this.#resourceVersion = undefined;
+    return backoffDelay(++this.#lastingErrors, refusedBackoffMs, random);
+  }
+
+  #errsNoMore(): void {
+    this.#erringSince = undefined;
+    this.#lastingErrors = 0;
   }
 
   /** Who has no rights is refused (403) also what is not there: only discovery tells that, to everybody. */
@@ -114,6 +140,7 @@ export class ListWatch<T extends KubeObject> {
   async #refused(why: Refusal, error: Error, signal: AbortSignal): Promise<void> {
     const { clock, refusedBackoffMs, refusedPatienceMs, random } = this.#options;
     this.#wellAgain();
+    this.#errsNoMore();
     this.#refusals++;
     this.#refusedSince ??= clock.now();
     const pauseMs = backoffDelay(this.#refusals, refusedBackoffMs, random);
@@ -206,6 +233,7 @@ export class ListWatch<T extends KubeObject> {
 
   #opened(): void {
     this.#shown();
+    this.#errsNoMore();
     this.#sink.contact();
     this.#sink.watching(true);
   }
@@ -216,6 +244,11 @@ export class ListWatch<T extends KubeObject> {
     else if (event.type !== 'BOOKMARK') this.#sink.upsert(event.object);
     this.#resourceVersion = event.object.metadata.resourceVersion;
   }
+}
+
+/** An answer that may be the same for ever: neither that of a gateway whose server is away, nor to list again. */
+function mayLast(error: Error): boolean {
+  return error instanceof ApiError && ![502, 503, 504].includes(error.code) && !isGone(error);
 }
 
 function askedMs(error: Error): number {

@@ -32,7 +32,7 @@ export class Scope implements WatchedScope {
   readonly #onChange: (change: ScopeChange) => void;
   #state: ScopeState = 'unread';
   #contactAt: number;
-  /** Undefined while a watch is open. */
+  /** Since when there has been neither a watch nor a whole LIST; undefined while a watch is open. */
   #downSince: number | undefined;
 
   constructor(namespace: string | undefined, clock: Clock, onChange: (change: ScopeChange) => void) {
@@ -53,8 +53,8 @@ export class Scope implements WatchedScope {
   }
 
   /**
-   * For how long no watch has been open, 0 while one is; undefined where there is nothing to watch yet: out of view, or
-   * where all that there has been since the start is failure.
+   * For how long no watch has been open and no LIST was whole, 0 while a watch is; undefined where there is nothing to
+   * watch yet: out of view, or where all that there has been since the start is failure.
    */
   get disconnectedMs(): number | undefined {
     if (isRefusal(this.#state) || this.#state === 'failing') return undefined;
@@ -80,8 +80,8 @@ export class Scope implements WatchedScope {
   }
 
   listed(): void {
-    // It was not this side's fault that there was no watch.
-    if (this.disconnectedMs === undefined) this.#downSince = this.#clock.now();
+    // What is listed again and again is kept up to date without a watch.
+    this.#downSince = this.#clock.now();
     this.#become({ state: 'in-view' });
   }
 

@@ -40,6 +40,18 @@ describe('a watched scope', () => {
     assert.equal(scope.disconnectedMs, 0);
   });
 
+  test('is not away while it is listed again and again', async () => {
+    scope.listed();
+    scope.watching(true);
+    scope.watching(false);
+    for (const _ of [1, 2]) {
+      await clock.advance(60_000);
+      scope.listed();
+    }
+    await clock.advance(1000);
+    assert.equal(scope.disconnectedMs, 1000);
+  });
+
   test('fails while it has not been read once, tells that once, and is no watch that is away meanwhile', async () => {
     for (const _ of [1, 2]) scope.failed(away);
     await clock.advance(3_600_000);
@@ -60,32 +72,49 @@ describe('a watched scope', () => {
   });
 });
 
-describe('what the server refuses to show', () => {
-  /** When a LIST was asked for, by a server that answers as told. */
-  function ask(answer: () => Error, more: Partial<InformerOptions<KubeObject>> = {}) {
-    const clock = new ManualClock();
-    const asked: number[] = [];
-    const client = {
-      list: () => {
-        asked.push(clock.now());
-        return Promise.reject(answer());
+/** When a LIST and a WATCH were asked for, by a server that answers as told: a LIST that is no error is of one pod. */
+function ask(
+  list: () => Error | string,
+  { watch = () => away, ...more }: { watch?: () => Error } & Partial<InformerOptions<KubeObject>> = {},
+) {
+  const clock = new ManualClock();
+  const asked: number[] = [];
+  const watches: number[] = [];
+  const client = {
+    list: async () => {
+      asked.push(clock.now());
+      const answer = list();
+      if (answer instanceof Error) throw answer;
+      const resourceVersion = String(asked.length);
+      const items = [{ metadata: { name: answer, namespace: 'apps', resourceVersion } }];
+      return { items, metadata: { resourceVersion } };
+    },
+    serves: () => Promise.resolve(true),
+    transport: {
+      stream: () => {
+        watches.push(clock.now());
+        return Promise.reject(watch());
       },
-      serves: () => Promise.resolve(true),
-    } as unknown as KubeClient;
-    const informer = createInformer({ client, resource: pods, clock, random: () => 0.5, ...more });
-    informer.start();
-    const end = async (): Promise<void> => {
-      const stopped = informer.stop();
-      await clock.advance(60_000);
-      await stopped;
-    };
-    return { clock, asked, informer, end };
-  }
+    },
+  } as unknown as KubeClient;
+  const informer = createInformer({ client, resource: pods, clock, random: () => 0.5, ...more });
+  informer.start();
+  const end = async (): Promise<void> => {
+    const stopped = informer.stop();
+    await clock.advance(60_000);
+    await stopped;
+  };
+  return { clock, asked, watches, informer, end };
+}
 
+const pausesOf = (asked: readonly number[]): number[] =>
+  asked.slice(1).map((at, index) => at - asked[index]!);
+
+describe('what the server refuses to show', () => {
   test('is asked for less and less often, and at least every half minute', async () => {
     const { clock, asked, informer, end } = ask(() => forbidden);
     await clock.advance(3_600_000);
-    const pauses = asked.slice(1).map((at, index) => at - asked[index]!);
+    const pauses = pausesOf(asked);
     assert.deepEqual(pauses.slice(0, 4), [150, 300, 600, 1200]);
     assert.equal(Math.max(...pauses), 22_500);
     assert.equal(informer.stats().faults, 0);
@@ -99,8 +128,68 @@ describe('what the server refuses to show', () => {
     answer = forbidden;
     const first = asked.length;
     await clock.advance(10_000);
-    const pauses = asked.slice(first + 1).map((at, index) => at - asked[first + index]!);
-    assert.deepEqual(pauses.slice(0, 2), [150, 300]);
+    assert.deepEqual(pausesOf(asked.slice(first)).slice(0, 2), [150, 300]);
     await end();
   });
+});
+
+describe('what the server answers with errors', () => {
+  const failed = (code: number, retryAfterSeconds?: number): ApiError =>
+    new ApiError({ code, reason: '', message: `scripted ${code}`, retryAfterSeconds });
+
+  for (const [what, error] of [
+    ['', failed(429)],
+    [' asking for half a minute', failed(429, 30)],
+  ] as const) {
+    test(`is kept up to date by LISTs where each WATCH is answered 429${what}`, async () => {
+      let pod = 'mail-0';
+      const { clock, asked, watches, informer, end } = ask(() => pod, { watch: () => error });
+      await clock.advance(20_000);
+      assert.equal(asked.length, 1);
+      pod = 'mail-1';
+      await clock.advance(30_000);
+      assert.deepEqual([...informer.keys()], ['apps/mail-1']);
+      for (let minute = 1; minute <= 60; minute++) {
+        await clock.advance(60_000);
+        assert.ok(informer.stats().disconnectedMs! <= 30_000, `minute ${minute}`);
+      }
+      assert.equal(informer.stats().synced, true);
+      const pauses = pausesOf(asked).slice(-20);
+      assert.ok(Math.min(...pauses) >= 22_500 && Math.max(...pauses) <= 30_000, String(pauses));
+      // It is tried each time whether there is a watch again.
+      assert.equal(watches.at(-1), asked.at(-1));
+      await end();
+    });
+  }
+
+  test('is listed every half minute at most where that has failed for longer', async () => {
+    const { clock, asked, end } = ask(() => failed(500), { backoffMs: [200, 1000] });
+    await clock.advance(30_000);
+    assert.ok(Math.max(...pausesOf(asked)) <= 1000);
+    await clock.advance(570_000);
+    assert.deepEqual(pausesOf(asked).slice(-2), [22_500, 22_500]);
+    await end();
+  });
+
+  for (const [what, error] of [
+    ['does not answer', away],
+    ['is answered for by a gateway', failed(502)],
+  ] as const) {
+    test(`is asked for as often as before when the server ${what} for long: its return is noticed soon`, async () => {
+      const list: { answer: Error | string } = { answer: error };
+      const { clock, asked, watches, informer, end } = ask(() => list.answer, {
+        watch: () => error,
+        backoffMs: [200, 1000],
+      });
+      await clock.advance(600_000);
+      assert.ok(Math.max(...pausesOf(asked)) <= 1000);
+      list.answer = 'mail-0';
+      await clock.advance(1000);
+      assert.equal(informer.synced, true);
+      await clock.advance(600_000);
+      assert.ok(Math.max(...pausesOf(watches)) <= 1000);
+      assert.equal(informer.stats().lists, 1);
+      await end();
+    });
+  }
 });
