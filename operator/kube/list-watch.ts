@@ -65,6 +65,8 @@ export class ListWatch<T extends KubeObject> {
   /** Since when errors have been the answer to each LIST or to each WATCH, and how many since that was for long. */
   #erringSince: number | undefined;
   #lastingErrors = 0;
+  /** Tells of a LIST after a refusal, of which it is not known yet whether it can be kept up to date. */
+  #untold: (() => void) | undefined;
   /** The server has forgotten our version, and there has been no word of a watch since. */
   #forgotten = false;
   /** Set when a continue token expired under way: the next LIST asks for everything at once. */
@@ -92,6 +94,7 @@ export class ListWatch<T extends KubeObject> {
     const refusal = await this.#refusalOf(error, signal);
     if (signal.aborted) return;
     if (refusal !== undefined) return this.#refused(refusal, error, signal);
+    this.#tell();
     if (isGone(error)) this.#forget(during);
     this.#failures++;
     const retryInMs = Math.max(this.#pauseAfter(error), askedMs(error));
@@ -147,6 +150,7 @@ export class ListWatch<T extends KubeObject> {
     const patienceMs = why === 'forbidden' ? this.#refusedSince + refusedPatienceMs - clock.now() : 0;
     if (patienceMs > 0) return sleep(clock, Math.min(pauseMs, patienceMs), signal);
     this.#resourceVersion = undefined;
+    this.#untold = undefined;
     this.#unpaged = false;
     this.#sink.refused(why, error);
     await sleep(clock, pauseMs, signal);
@@ -155,6 +159,11 @@ export class ListWatch<T extends KubeObject> {
   #shown(): void {
     this.#refusals = 0;
     this.#refusedSince = undefined;
+  }
+
+  #tell(): void {
+    this.#untold?.();
+    this.#untold = undefined;
   }
 
   #forget(during: 'list' | 'watch'): void {
@@ -193,8 +202,10 @@ export class ListWatch<T extends KubeObject> {
       this.#resourceVersion = next ? undefined : page.metadata.resourceVersion;
     } while (next);
     this.#unpaged = false;
-    this.#shown();
-    this.#sink.listed(seen, this.#resourceVersion!);
+    const version = this.#resourceVersion!;
+    this.#untold = () => this.#sink.listed(seen, version);
+    // Who may list and not watch would have it in view for a moment each time.
+    if (this.#refusals === 0) this.#tell();
   }
 
   async #watch(resourceVersion: string, signal: AbortSignal): Promise<void> {
@@ -234,6 +245,7 @@ export class ListWatch<T extends KubeObject> {
   #opened(): void {
     this.#shown();
     this.#errsNoMore();
+    this.#tell();
     this.#sink.contact();
     this.#sink.watching(true);
   }

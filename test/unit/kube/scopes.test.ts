@@ -131,6 +131,18 @@ describe('what the server refuses to show', () => {
     assert.deepEqual(pausesOf(asked.slice(first)).slice(0, 2), [150, 300]);
     await end();
   });
+
+  test('stays out of view where it may be listed and not watched, and is asked for less and less often', async () => {
+    const states: string[] = [];
+    const { clock, asked, end } = ask(() => 'mail-0', {
+      watch: () => forbidden,
+      onScope: ({ state }) => states.push(state),
+    });
+    await clock.advance(600_000);
+    assert.deepEqual(states, ['in-view', 'forbidden']);
+    assert.ok(asked.length < 40, `${asked.length} LISTs`);
+    await end();
+  });
 });
 
 describe('what the server answers with errors', () => {
