@@ -11,6 +11,9 @@ import { operatorWrites } from './audit.ts';
 import { monitoringDefinitions } from './monitoring.ts';
 import { openProvider, Rig } from './rig.ts';
 
+/** What has failed for long is looked for every half minute, and a watch is given up as late. */
+const PATIENCE_MS = 300_000;
+
 /** Asks the etcd of the API server, past it. */
 async function askEtcd(rig: Rig, what: 'put' | 'deleterange', body: object): Promise<void> {
   const asking = request({
@@ -40,7 +43,7 @@ describe('an operator', () => {
   });
   after(() => rig?.stop());
 
-  test('works in the other namespaces where one cannot be read from the start, and takes that in when it can', async () => {
+  test('works and lists Secrets in the other namespaces where one cannot be read from the start, and takes it in when it can', async () => {
     for (const namespace of ['good', 'bad']) {
       await rig.namespace(namespace);
       await rig.createRelay(namespace, openProvider);
@@ -51,6 +54,12 @@ describe('an operator', () => {
     await assert.rejects(rig.client.list(secrets, { namespace: 'bad' }), { code: 500 });
     const mark = await rig.audit.mark();
     const operator = await rig.operator(['--no-leader-elect', '--watch-namespaces', 'good,bad']);
+    const hasDeployment = (namespace: string, name: string): Promise<void> =>
+      waitUntil(
+        `Deployment ${namespace}/${name} is there`,
+        async () => (await rig.client.find(deployments, { namespace, name })) !== undefined,
+        PATIENCE_MS,
+      );
     const read = async (path: string): Promise<string> =>
       (await fetch(`http://127.0.0.1:${operator.probesPort}${path}`)).text();
     await rig.waitFor(deployments, { name: 'mail', namespace: 'good' });
@@ -68,8 +77,24 @@ describe('an operator', () => {
       writes.filter(text => text.includes(' bad/')),
       [],
     );
+    // Beside it the API server lists the Secrets of the first one, and watches them for nobody.
+    const watchFault = /^kube_watch_faults_total\{kind="Secret",during="watch"\} \d+$/m;
+    await waitUntil('no watch of Secrets', async () => watchFault.test(await read('/metrics')), PATIENCE_MS);
+    const since = await rig.audit.mark();
+    await waitUntil(
+      'they are listed instead',
+      async () =>
+        (await rig.audit.since(since)).some(
+          ({ verb, userAgent = '', objectRef, responseStatus }) =>
+            userAgent.startsWith('mailrelay-operator/') &&
+            `${verb} ${objectRef?.resource} ${objectRef?.namespace} ${responseStatus?.code}` ===
+              'list secrets good 200',
+        ),
+      PATIENCE_MS,
+    );
+    assert.match(await read('/healthz'), /^ok/);
     await askEtcd(rig, 'deleterange', { key });
-    await rig.waitFor(deployments, { name: 'mail', namespace: 'bad' });
+    await hasDeployment('bad', 'mail');
     assert.doesNotMatch(await read('/metrics'), /^mailrelay_operator_scope_out_of_view\{/m);
     await rig.stopOperator(operator);
   });
