@@ -71,7 +71,7 @@ export class Round {
   async run(): Promise<RoundEnd> {
     const { interrupted } = this.#claim;
     if (interrupted !== undefined) await this.#journal.takeUp(interrupted);
-    const leave = await this.#visitAll();
+    const leave = await this.#visitAll().finally(() => this.#tries.close());
     if (leave === 'local') return this.#local();
     // What may have arrived is not sent at once after a restart: it waits for a later round.
     return leave === 'stopped' && this.#ledger.uncertain.length === 0 ? { kind: 'stopped' } : this.#settle();

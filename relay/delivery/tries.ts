@@ -55,6 +55,8 @@ export class Tries {
   readonly #route: Route;
   readonly #deps: TriesDeps;
   #localFailure = '';
+  /** Opened for a connection that had ended by then. */
+  #opened: OpenedBody | undefined;
 
   constructor(of: { claim: Claim; ledger: Ledger; journal: Journal; route: Route; deps: TriesDeps }) {
     this.#message = of.claim.message;
@@ -77,23 +79,32 @@ export class Tries {
    */
   async make(granted: Granted, step: Step, batches: Batches): Promise<'stale' | 'local' | Done> {
     if (this.#claim.body !== undefined) return this.#transact(granted, step, batches, this.#claim.body);
+    const kept = this.#opened;
     let body: OpenedBody;
     try {
-      body = await OpenedBody.open(this.#deps.read(this.#message.id, this.#claim));
+      body = kept ?? (await OpenedBody.open(this.#deps.read(this.#message.id, this.#claim)));
     } catch (error) {
       granted.grant.release();
       return this.#withoutBody(granted.provider, step.indexes, unreadable(error));
     }
+    // The provider may have closed it meanwhile, which is its right: a slow disk of ours is no failure of its.
+    // For the next connection the body is at hand: what ends that one is the provider's affair.
+    if (kept === undefined && !granted.grant.session.usable) {
+      this.#opened = body;
+      granted.grant.release();
+      return 'stale';
+    }
+    this.#opened = undefined;
     try {
-      // The provider may have closed it meanwhile, which is its right: a slow disk of ours is no failure of its.
-      if (!granted.grant.session.usable) {
-        granted.grant.release();
-        return 'stale';
-      }
       return await this.#transact(granted, step, batches, body);
     } finally {
       body.close();
     }
+  }
+
+  /** The round is over: gives back what it has open. */
+  close(): void {
+    this.#opened?.close();
   }
 
   #withoutBody({ name }: Provider, indexes: readonly number[], failure: Failure): 'local' {

@@ -308,11 +308,24 @@ describe('a round', { concurrency: true }, () => {
     });
     assert.deepEqual(end, { kind: 'settled', as: 'done' });
     assert.deepEqual(attempts, ['a 1 delivered']);
-    assert.deepEqual([reads, sessions.length], [2, 2]);
+    assert.deepEqual([reads, sessions.length], [1, 2], 'the body is kept for the next one');
     assert.deepEqual(
       told.filter(({ event }) => event === 'provider-state'),
       [],
     );
+  });
+
+  test('a provider that ends each connection while the body is opened is left after its tries', async () => {
+    const ended = brokenBy({ stage: 'mail', fault: 'lost' });
+    const { end, attempts, sessions } = await run({
+      providers: { a: [ended, ended, ended], b: [] },
+      onRead: opened => {
+        for (const session of opened) session.usable = false;
+      },
+    });
+    assert.deepEqual(end, { kind: 'settled', as: 'done' });
+    assert.deepEqual(attempts, ['a 1 failed', 'a 2 failed', 'a 3 failed', 'b 1 delivered']);
+    assert.ok(sessions.length <= 8, `${sessions.length} connections`);
   });
 
   test('a body of our own that cannot be read keeps what was achieved and goes nowhere else', async () => {
