@@ -12,6 +12,7 @@ import { Adoption } from './adoption.ts';
 import type { RelayConfig } from './config/config.ts';
 import { endpoint } from './config/endpoint.ts';
 import { type LiveConfig, openConfig } from './config/watch.ts';
+import { ConfigFollower } from './config-follower.ts';
 import { openSession } from './delivery/connection.ts';
 import { Delivery } from './delivery/delivery.ts';
 import { type Listener, openListener } from './inbound/listener.ts';
@@ -73,8 +74,7 @@ export class Relay {
   #health: HttpEndpoint | undefined;
   #admin: HttpEndpoint | undefined;
   #sweep: NodeJS.Timeout | undefined;
-  #drainTimer: NodeJS.Timeout | undefined;
-  #resendRequestedAt: string | undefined;
+  #follower: ConfigFollower | undefined;
   #stopped: Promise<void> | undefined;
 
   private constructor(options: RelayOptions) {
@@ -157,7 +157,8 @@ export class Relay {
         loaded: config => this.#configLoaded(config),
         rejected: errors => this.#configRejected(errors),
       },
-      onChange: config => this.#reconfigure(config),
+      // Still opening: what is current then is taken over at the end.
+      onChange: config => this.#follower?.follow(config),
     });
     const config = live.current();
     const { spool, slot } = await openOwnSpool(config, {
@@ -186,14 +187,17 @@ export class Relay {
     const adoption = slot === undefined ? {} : { adoption: this.#adopt(slot, delivery, config) };
     this.#parts = { live, spool, delivery, listener, ...adoption };
     await this.#openEndpoints(config);
-    this.#resendRequestedAt = config.resendRequestedAt;
-    if (live.current() !== config) this.#reconfigure(live.current());
+    const { queue, emit } = this;
+    this.#follower = new ConfigFollower(config, {
+      delivery,
+      listener,
+      spools: () => this.spools,
+      queue,
+      emit,
+    });
+    if (live.current() !== config) this.#follower.follow(live.current());
     delivery.start();
-    if (this.config.draining) {
-      this.#followDraining(this.config);
-      // It was in no Service yet, so nobody needs the grace time.
-      listener.stopAccepting();
-    }
+    this.#follower.begin(this.config);
     this.#sweep = setInterval(() => void this.#sweepDead(), SWEEP_MS);
     this.#sweep.unref();
     this.phase = 'running';
@@ -228,7 +232,7 @@ export class Relay {
   async #close(graceMs: number): Promise<void> {
     this.phase = 'stopping';
     clearInterval(this.#sweep);
-    clearTimeout(this.#drainTimer);
+    this.#follower?.stop();
     if (this.#parts !== undefined) {
       this.emit({
         event: 'stopping',
@@ -267,42 +271,6 @@ export class Relay {
   #configRejected(errors: readonly string[]): void {
     this.configTrouble = { at: Date.now(), errors };
     this.emit({ event: 'config-rejected', errors });
-  }
-
-  #reconfigure(config: RelayConfig): void {
-    // Still opening: #open takes over what is current when it is done.
-    if (this.#parts === undefined) return;
-    const { delivery, listener } = this.#parts;
-    listener.reconfigure(config.listener);
-    for (const spool of this.spools) spool.configure(spoolSettings(config));
-    delivery.reconfigure(config);
-    if (config.resendRequestedAt !== undefined && config.resendRequestedAt !== this.#resendRequestedAt) {
-      void this.#resendAll();
-    }
-    this.#resendRequestedAt = config.resendRequestedAt;
-    this.#followDraining(config);
-  }
-
-  /** As `queue resend --all`: somebody asks, so mail that may have arrived goes as well. */
-  async #resendAll(): Promise<void> {
-    try {
-      const count = await this.queue.resend({ state: 'failed' });
-      this.emit({ event: 'queue-operation', message: 'resend requested by the configuration', count });
-      this.parts.delivery.look();
-    } catch (error) {
-      this.emit({ event: 'spool-trouble', message: error instanceof Error ? error.message : String(error) });
-    }
-  }
-
-  /** A relay that is to go leaves the Service first (not ready), then takes no more mail. */
-  #followDraining(config: RelayConfig): void {
-    clearTimeout(this.#drainTimer);
-    if (!config.draining) {
-      this.parts.listener.resumeAccepting();
-      return;
-    }
-    this.parts.delivery.drain('this relay is to go');
-    this.#drainTimer = setTimeout(() => this.parts.listener.stopAccepting(), config.shutdown.graceMs);
   }
 
   async #sweepDead(): Promise<void> {
