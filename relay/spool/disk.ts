@@ -160,16 +160,14 @@ export class Disk {
     this.#looking = true;
     this.#written = 0;
     const before = this.#unheard;
-    try {
-      this.#volume = await this.#options.look();
-      this.#unheard -= before;
+    // Without a new answer the last one is kept.
+    const volume = await this.#options.look().catch(() => undefined);
+    this.#unheard -= before;
+    if (volume !== undefined) {
+      this.#volume = volume;
       this.#judge();
-    } catch {
-      // Keeps the last answer.
-      this.#unheard -= before;
-    } finally {
-      this.#looking = false;
     }
+    this.#looking = false;
   }
 
   #mayBeFull(): boolean {
