@@ -40,6 +40,11 @@ export function isOwnWorkload(relay: Identity, object: KubeObject): boolean {
   return is === 'ours' || (is === 'orphan' && isWrittenByUs(object));
 }
 
+/** A workload that is neither ours nor an earlier MailRelay's: its pods are none of ours, whatever labels they have. */
+export function isTheirs(relay: Identity, workload: KubeObject): boolean {
+  return !isOwnWorkload(relay, workload) && whose(relay, workload) !== 'predecessor';
+}
+
 /** A copy has our labels and another manager. To be asked of a workload, or of what no cache has trimmed. */
 export function isWrittenByUs(object: KubeObject): boolean {
   return isAppliedBy(fieldManager, object);

@@ -3,9 +3,8 @@
  * nothing that a MailRelay may tell as its own.
  */
 import type { MailRelay } from '../api/mail-relay.ts';
-import type { KubeObject } from '../kube/object.ts';
 import type { ReconcilerDeps } from './deps.ts';
-import { isWrittenByUs, whose } from './ownership.ts';
+import { isTheirs, whose } from './ownership.ts';
 import { endingPods, livePods } from './pods.ts';
 import { cachedWorkload, workloadNow } from './workload.ts';
 
@@ -23,10 +22,4 @@ export async function isWorkloadTaken(
   if (cached === undefined && isCalm) return false;
   const found = await workloadNow(relay, client);
   return found !== undefined && isTheirs(relay, found);
-}
-
-/** Also a copy that has all our labels. */
-export function isTheirs(relay: MailRelay, found: KubeObject): boolean {
-  const is = whose(relay, found);
-  return is === 'foreign' || (is === 'orphan' && !isWrittenByUs(found));
 }
