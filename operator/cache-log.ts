@@ -45,8 +45,8 @@ export class CacheLog {
     }
     if (this.#failing.size === 0) this.#failingSince = clock.now();
     this.#failing.set(name, error);
-    if (this.#told.has(cause)) log.debug(fields, 'the API server still does not answer');
-    else log.warn(fields, 'the API server does not answer; trying again');
+    if (this.#told.has(cause)) log.debug(fields, 'the API server is still in trouble');
+    else log.warn(fields, 'the API server is in trouble; trying again');
     this.#told.add(cause);
   }
 
@@ -55,7 +55,7 @@ export class CacheLog {
     if (!this.#forget(scopeName(kind, namespace))) return;
     const { log, server, clock } = this.#options;
     const afterMs = Math.round(clock.now() - this.#failingSince);
-    log.info({ server, afterMs }, 'the API server answers again');
+    log.info({ server, afterMs }, 'the API server is well again');
   }
 
   /** `optional`: a kind that a cluster need not have. That it fails is told as a fault. */

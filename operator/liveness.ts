@@ -1,4 +1,7 @@
-/** When only a new process can help the operator: it leads and cannot renew its lease, or a watch stays away, and LISTs do not stand in. Pure. */
+/**
+ * When only a new process can help the operator: it leads and cannot renew its lease, or a watch stays away and no LIST
+ * stands in for it. Pure.
+ */
 
 /** Renewal is due every 2 s and must succeed within 10 s; see kube/lease.ts. */
 const STALE_LEASE_MS = 30_000;

@@ -98,7 +98,8 @@ export class Operator {
   /**
    * Connects, watches, and works while it leads. A lease that is lost, as when the API server is away, is taken
    * again by the same process: caches and connections are there, so that it works on as soon as the server is back.
-   * Waits for a server that is not there yet as well; throws for what only a person can mend (ConnectionConfigError, SelectorError). `ask` reads /status of the pod at an address.
+   * Waits for a server that is not there yet as well; throws for what only a person can mend (ConnectionConfigError,
+   * SelectorError). `ask` reads /status of the pod at an address.
    */
   static async start(options: OperatorOptions, ask: Ask = fetchRelayStatus): Promise<Operator> {
     const parts = { ...(await connect(options)), ask };

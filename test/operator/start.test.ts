@@ -94,7 +94,7 @@ describe('the operator is started', () => {
     running.push(program);
     return program;
   };
-  const trouble = 'the API server does not answer';
+  const trouble = 'the API server is in trouble';
 
   test('before the API server and before the CRD: it waits for both, alive and not ready, and says so once', async t => {
     const server = await startApiServer();
@@ -112,7 +112,7 @@ describe('the operator is started', () => {
     assert.equal(told.length, 1);
 
     await server.resumeServing();
-    await program.says('the API server answers again');
+    await program.says('the API server is well again');
     await program.says('out of view', ({ kind, why }) => kind === 'MailRelay' && why === 'not-served');
     await waitUntil('it waits for the CRD alone', async () =>
       (await program.ask('/readyz')).text.startsWith(

@@ -29,7 +29,7 @@ describe('the log of the caches', () => {
   test('says once for each cause that the API server is in trouble, with its address, and once that it is over', async () => {
     for (const kind of ['Pod', 'Secret', 'Pod']) fault(kind, refused);
     for (const kind of ['Pod', 'Secret']) fault(kind, busy);
-    assert.deepEqual(told(), Array(2).fill('warn: the API server does not answer; trying again'));
+    assert.deepEqual(told(), Array(2).fill('warn: the API server is in trouble; trying again'));
     assert.deepEqual(lines[0]?.fields, {
       ...{ server: 'https://10.0.0.1', cause: 'refused', kind: 'Pod', namespace: undefined, during: 'list' },
       ...{ error: refused.message, retryInMs: 100 },
@@ -41,7 +41,7 @@ describe('the log of the caches', () => {
     log.answered('Secret', undefined);
     log.answered('Secret', undefined);
     assert.deepEqual(lines.at(-1), {
-      ...{ level: 'info', msg: 'the API server answers again' },
+      ...{ level: 'info', msg: 'the API server is well again' },
       fields: { server: 'https://10.0.0.1', afterMs: 1500 },
     });
     fault('Pod', refused);
@@ -80,7 +80,7 @@ describe('the log of the caches', () => {
     log.leftOut('Secret', 'apps', false);
     fault('Secret', broken, 'apps');
     assert.deepEqual(told(), [
-      'warn: the API server does not answer; trying again',
+      'warn: the API server is in trouble; trying again',
       'warn: out of view: reading it fails, and MailRelays that need it are left alone until it succeeds',
     ]);
     assert.deepEqual(lines[1]?.fields, {
@@ -91,8 +91,8 @@ describe('the log of the caches', () => {
     log.answered('Pod', undefined);
     log.scope('Secret', { namespace: 'apps', state: 'in-view' }, false);
     assert.deepEqual(told().slice(2), [
-      'warn: the API server does not answer; trying again',
-      'info: the API server answers again',
+      'warn: the API server is in trouble; trying again',
+      'info: the API server is well again',
       'info: in view again',
     ]);
     fault('Secret', broken, 'apps');
@@ -104,8 +104,8 @@ describe('the log of the caches', () => {
     log.scope('ServiceMonitor', { namespace: undefined, state: 'not-served', error: forbidden }, true);
     log.scope('ServiceMonitor', { namespace: undefined, state: 'in-view' }, true);
     assert.deepEqual(told(), [
-      'warn: the API server does not answer; trying again',
-      'info: the API server answers again',
+      'warn: the API server is in trouble; trying again',
+      'info: the API server is well again',
     ]);
   });
 
