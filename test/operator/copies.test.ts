@@ -15,8 +15,8 @@ import {
 } from '../../operator/resources/kinds.ts';
 import { childLabels, selectorLabels } from '../../operator/resources/names.ts';
 import { waitUntil } from '../kube/wait-until.ts';
-import { DeletionScene, deleted, four, ref, unsentOn } from './deletion-scene.ts';
-import { openProvider, Rig, relayStatus } from './rig.ts';
+import { DeletionScene, deleted, four, unsentOn } from './deletion-scene.ts';
+import { openProvider, Rig, ref, relayStatus } from './rig.ts';
 
 const brief: MailRelaySpecInput = { ...openProvider, spool: { drainTimeoutSeconds: 1 } };
 const briefReplica: MailRelaySpecInput = {

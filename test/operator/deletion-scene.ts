@@ -13,7 +13,7 @@ import {
   services,
 } from '../../operator/resources/kinds.ts';
 import { waitUntil } from '../kube/wait-until.ts';
-import { openProvider, type Rig, relayStatus } from './rig.ts';
+import { openProvider, type Rig, ref, relayStatus } from './rig.ts';
 
 export const none = relayStatus('').queue;
 export const four: typeof none = { ...none, failed: { messages: 4, bytes: 40 } };
@@ -21,10 +21,6 @@ export const four: typeof none = { ...none, failed: { messages: 4, bytes: 40 } }
 /** Its volume is to go with it. */
 export function deleted(more: MailRelaySpecInput['spool'] = {}): MailRelaySpecInput {
   return { ...openProvider, spool: { retention: 'Delete', ...more } };
-}
-
-export function ref(namespace: string, name = 'mail'): { name: string; namespace: string } {
-  return { name, namespace };
 }
 
 /** How many unsent messages it says that there are on it. */

@@ -6,9 +6,9 @@ import { pods } from '../../operator/reconcile/caches.ts';
 import type { RelayStatus } from '../../operator/reconcile/relay-status.ts';
 import { configMaps, deployments, services, statefulSets } from '../../operator/resources/kinds.ts';
 import { waitUntil } from '../kube/wait-until.ts';
-import { DeletionScene, deleted, four, none, ref, unsentOn } from './deletion-scene.ts';
+import { DeletionScene, deleted, four, none, unsentOn } from './deletion-scene.ts';
 import { gone } from './gone.ts';
-import { Rig, relayStatus } from './rig.ts';
+import { Rig, ref, relayStatus } from './rig.ts';
 
 /** They wait more than they work: for grace times and for pods that are asked again. */
 const atOnce = { concurrency: 4 };

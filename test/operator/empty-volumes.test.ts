@@ -19,7 +19,7 @@ import {
   statefulSets,
 } from '../../operator/resources/kinds.ts';
 import { gone } from './gone.ts';
-import { openProvider, Rig, relayStatus } from './rig.ts';
+import { openProvider, Rig, ref, relayStatus } from './rig.ts';
 
 const empty = relayStatus('', { draining: true });
 /** Its volumes are to go with it. */
@@ -46,7 +46,6 @@ describe('the volume of a replica that is gone', () => {
   });
   after(() => rig?.stop());
 
-  const ref = (namespace: string) => ({ name: 'mail', namespace });
   const claimOf = (namespace: string, name: string): Promise<PersistentVolumeClaim> =>
     rig.client.get(persistentVolumeClaims, { name, namespace });
   const unsentOn = ({ metadata }: PersistentVolumeClaim): string | undefined =>

@@ -8,9 +8,9 @@ import type { Operator } from '../../operator/operator.ts';
 import { pods } from '../../operator/reconcile/caches.ts';
 import { configMaps, deployments, statefulSets } from '../../operator/resources/kinds.ts';
 import { waitUntil } from '../kube/wait-until.ts';
-import { DeletionScene, deleted, four, none, ref, unsentOn } from './deletion-scene.ts';
+import { DeletionScene, deleted, four, none, unsentOn } from './deletion-scene.ts';
 import { gone } from './gone.ts';
-import { Rig, relayStatus } from './rig.ts';
+import { Rig, ref, relayStatus } from './rig.ts';
 
 const another: OwnerReference = {
   ...{ apiVersion: 'v1', kind: 'ConfigMap', name: 'theirs', uid: 'theirs', controller: true },

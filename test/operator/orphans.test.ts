@@ -21,7 +21,7 @@ import { childLabels } from '../../operator/resources/names.ts';
 import { waitUntil } from '../kube/wait-until.ts';
 import { gone } from './gone.ts';
 import { monitoringDefinitions } from './monitoring.ts';
-import { openProvider, Rig, relayStatus } from './rig.ts';
+import { openProvider, Rig, ref, relayStatus } from './rig.ts';
 
 /** With every kind of child that there is in that mode. */
 const everyKind: Readonly<Record<'Shared' | 'PerReplica', MailRelaySpecInput>> = {
@@ -59,7 +59,6 @@ describe('children that have lost their owner', () => {
   });
   after(() => rig?.stop());
 
-  const ref = (namespace: string, name = 'mail') => ({ name, namespace });
   interface Found {
     readonly resource: Resource;
     readonly object: KubeObject & { readonly spec?: unknown; readonly data?: unknown };

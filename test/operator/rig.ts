@@ -196,12 +196,10 @@ export class Rig {
     storageClassName?: string,
   ): Promise<PersistentVolumeClaim> {
     const labels = childLabels({ name: 'mail' });
-    const resources = { requests: { storage: '1Gi' } };
     const classed = storageClassName === undefined ? {} : { storageClassName };
-    const spec = { accessModes: ['ReadWriteOnce'], resources, ...classed };
     await this.client.create(persistentVolumeClaims, {
       metadata: { name, namespace, labels, annotations: texts },
-      spec,
+      spec: { ...claimSpec, ...classed },
     });
     return this.bind(namespace, name);
   }
@@ -267,6 +265,14 @@ export class Rig {
       ? Promise.reject(new Error('connect ECONNREFUSED'))
       : Promise.resolve(structuredClone(status));
   }
+}
+
+/** What claims of the tests ask for. */
+export const claimSpec = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } };
+
+/** What has that name; by default the MailRelay of most tests, and what is named after it. */
+export function ref(namespace: string, name = 'mail'): { name: string; namespace: string } {
+  return { name, namespace };
 }
 
 /** What a healthy relay answers whose providers are all usable; the first is active. */

@@ -18,7 +18,7 @@ import {
 } from '../../operator/resources/kinds.ts';
 import { childLabels, selectorLabels } from '../../operator/resources/names.ts';
 import { waitUntil } from '../kube/wait-until.ts';
-import { openProvider, Rig, relayStatus } from './rig.ts';
+import { claimSpec, openProvider, Rig, ref, relayStatus } from './rig.ts';
 
 const perReplica: MailRelaySpecInput = { ...openProvider, spool: { mode: 'PerReplica' } };
 const another: OwnerReference = {
@@ -28,7 +28,6 @@ const another: OwnerReference = {
   uid: 'theirs',
   controller: true,
 };
-const claimSpec = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } };
 
 describe('a name that somebody else has taken', () => {
   let rig: Rig;
@@ -38,7 +37,6 @@ describe('a name that somebody else has taken', () => {
   });
   after(() => rig?.stop());
 
-  const ref = (namespace: string, name = 'mail') => ({ name, namespace });
   const lookAgain = (namespace: string, at: string): Promise<unknown> =>
     rig.client.mergePatch(mailRelays, ref(namespace), {
       metadata: { annotations: { [annotations.reconcileRequestedAt]: at } },

@@ -15,7 +15,7 @@ import { childLabels } from '../../operator/resources/names.ts';
 import { syncOptions } from '../../operator/resources/persistent-volume-claim.ts';
 import { waitUntil } from '../kube/wait-until.ts';
 import { gone } from './gone.ts';
-import { openProvider, Rig, relayStatus } from './rig.ts';
+import { openProvider, Rig, ref, relayStatus } from './rig.ts';
 
 const ours = childLabels({ name: 'mail' });
 const perReplica = (replicas: number, spool: MailRelaySpecInput['spool'] = {}): MailRelaySpecInput => ({
@@ -32,7 +32,6 @@ describe('a claim', () => {
   });
   after(() => rig?.stop());
 
-  const ref = (namespace: string, name = 'mail') => ({ name, namespace });
   const has = (namespace: string, name: string, labelled: Record<string, string>) =>
     rig.waitFor(persistentVolumeClaims, ref(namespace, name), ({ metadata }) =>
       Object.entries(labelled).every(([label, value]) => metadata.labels?.[label] === value),

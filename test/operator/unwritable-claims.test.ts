@@ -14,7 +14,7 @@ import {
 import { childLabels } from '../../operator/resources/names.ts';
 import { waitUntil } from '../kube/wait-until.ts';
 import { gone } from './gone.ts';
-import { openProvider, Rig, relayStatus } from './rig.ts';
+import { claimSpec, openProvider, Rig, ref, relayStatus } from './rig.ts';
 
 const group = { apiVersion: 'admissionregistration.k8s.io/v1', namespaced: false };
 const policies: Resource = defineResource({
@@ -25,7 +25,6 @@ const bindings: Resource = defineResource({
   ...group,
   ...{ kind: 'ValidatingAdmissionPolicyBinding', plural: 'validatingadmissionpolicybindings' },
 });
-const claimSpec = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } };
 
 describe('a claim that may not be changed', () => {
   let rig: Rig;
@@ -35,7 +34,6 @@ describe('a claim that may not be changed', () => {
   });
   after(() => rig?.stop());
 
-  const ref = (namespace: string, name = 'mail') => ({ name, namespace });
   /** Nobody changes claims in the namespace any more. Resolves with what ends it. */
   const guard = async (namespace: string): Promise<() => Promise<void>> => {
     const rule = { apiGroups: [''], apiVersions: ['v1'], operations: ['UPDATE'] };

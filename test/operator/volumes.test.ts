@@ -6,7 +6,7 @@ import { pods } from '../../operator/reconcile/caches.ts';
 import { deployments, persistentVolumeClaims, statefulSets } from '../../operator/resources/kinds.ts';
 import { waitUntil } from '../kube/wait-until.ts';
 import { gone } from './gone.ts';
-import { openProvider, Rig, relayStatus } from './rig.ts';
+import { openProvider, Rig, ref, relayStatus } from './rig.ts';
 
 const perReplica = { mode: 'PerReplica' } as const;
 const empty = relayStatus('', { draining: true });
@@ -19,7 +19,6 @@ describe('the volumes of a MailRelay', () => {
   });
   after(() => rig?.stop());
 
-  const ref = (namespace: string) => ({ name: 'mail', namespace });
   const unsentOn = async (namespace: string, name: string): Promise<string | undefined> => {
     const { metadata } = await rig.client.get(persistentVolumeClaims, { name, namespace });
     return metadata.annotations?.[annotations.unsentMessages];

@@ -9,7 +9,7 @@ import {
   statefulSets,
 } from '../../operator/resources/kinds.ts';
 import { waitUntil } from '../kube/wait-until.ts';
-import { openProvider, Rig, relayStatus } from './rig.ts';
+import { openProvider, Rig, ref, relayStatus } from './rig.ts';
 
 describe('a scale-down of a workload that is withheld', () => {
   let rig: Rig;
@@ -18,8 +18,6 @@ describe('a scale-down of a workload that is withheld', () => {
     await rig.operator();
   });
   after(() => rig?.stop());
-
-  const ref = (namespace: string, name = 'mail') => ({ name, namespace });
 
   test('drains its replica, marks no volume, and writes nothing over and over', async () => {
     const namespace = await rig.namespace('withheld');

@@ -7,9 +7,11 @@ import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import type { SmtpClient } from '../../smtp/client.ts';
 import { until } from '../../smtp/wait.ts';
 import { inject, straceMissing } from '../injection.ts';
 import { mountingMissing, occupyBytes, occupyInodes } from '../volume.ts';
+import type { Ledger } from './load.ts';
 import { fill, offer, openRig, type Rig, recovers, takesMail } from './volume-rig.ts';
 
 const bounces = { resend: { initialDelaySeconds: 1, maxDelaySeconds: 2, bounces: true } };
@@ -19,6 +21,16 @@ const refusing = (sender: string) => ({
   dot: ({ transaction }: { transaction?: { sender: string } }) =>
     transaction?.sender === sender ? '550 5.7.1 not this' : undefined,
 });
+
+const badSender = 'bad@example.com';
+
+/** Some small mails that will be refused. Resolves with their serials. */
+async function offerBad(client: SmtpClient, ledger: Ledger): Promise<ReadonlySet<string>> {
+  for (let count = 0; count < 20; count++) {
+    assert.equal(await offer(client, ledger, { sender: badSender, most: 2000 }), undefined);
+  }
+  return new Set(ledger.acknowledged.keys());
+}
 
 const told = ({ provider }: Rig): string[] =>
   provider.messages
@@ -42,17 +54,13 @@ describe('a volume that is full', { skip: mountingMissing }, () => {
   });
 
   test('at the reserve sends bounces all the same, and all else', async t => {
-    const rig = await openRig(t, { config: bounces, script: refusing('bad@example.com') });
+    const rig = await openRig(t, { config: bounces, script: refusing(badSender) });
     await rig.provider.down();
     const client = await rig.relay.connect();
-    const bad = 20;
-    for (let count = 0; count < bad; count++) {
-      assert.equal(await offer(client, rig.ledger, { sender: 'bad@example.com', most: 2000 }), undefined);
-    }
-    const refused = new Set(rig.ledger.acknowledged.keys());
+    const refused = await offerBad(client, rig.ledger);
     assert.match((await fill(rig)).text, /^452 4\.3\.1 /);
     await rig.provider.up();
-    await until(() => told(rig).length === bad, 'the bounces', 60_000);
+    await until(() => told(rig).length === refused.size, 'the bounces', 60_000);
     assert.deepEqual(new Set(told(rig)), refused);
     for (const serial of refused) rig.ledger.acknowledged.delete(serial);
     await recovers(rig);
@@ -62,15 +70,11 @@ describe('a volume that is full', { skip: mountingMissing }, () => {
     const rig = await openRig(t, {
       // More than twice of what the ballast gives up.
       config: { ...bounces, diskReserveBytes: 10_000_000 },
-      script: refusing('bad@example.com'),
+      script: refusing(badSender),
     });
     await rig.provider.down();
     const client = await rig.relay.connect();
-    const bad = 20;
-    for (let count = 0; count < bad; count++) {
-      assert.equal(await offer(client, rig.ledger, { sender: 'bad@example.com', most: 2000 }), undefined);
-    }
-    const refused = new Set(rig.ledger.acknowledged.keys());
+    const refused = await offerBad(client, rig.ledger);
     rig.ledger.acknowledged.clear();
     for (let count = 0; count < 5; count++) {
       assert.equal(await offer(client, rig.ledger, { most: 20_000 }), undefined);
@@ -79,9 +83,13 @@ describe('a volume that is full', { skip: mountingMissing }, () => {
     const other = await occupyBytes(rig.volume);
     await rig.provider.up();
     await until(() => rig.ledger.missing.length === 0, 'other mail to be sent', 60_000);
-    await until(() => rig.relay.run.heard('recipient-rejected').length === bad, 'the refusals', 60_000);
     await until(
-      async () => (await queue(rig))['failed']?.messages === bad,
+      () => rig.relay.run.heard('recipient-rejected').length === refused.size,
+      'the refusals',
+      60_000,
+    );
+    await until(
+      async () => (await queue(rig))['failed']?.messages === refused.size,
       'the refused ones to wait',
       60_000,
     );
@@ -90,8 +98,12 @@ describe('a volume that is full', { skip: mountingMissing }, () => {
     await rig.relay.kill();
     await rig.relay.start();
     await rm(other);
-    await until(() => told(rig).length >= bad, 'the bounces', 60_000);
-    await until(async () => (await queue(rig))['dead']?.messages === bad, 'the refused ones to end', 60_000);
+    await until(() => told(rig).length >= refused.size, 'the bounces', 60_000);
+    await until(
+      async () => (await queue(rig))['dead']?.messages === refused.size,
+      'the refused ones to end',
+      60_000,
+    );
     assert.equal((await rig.relay.halt()).code, 0);
     assert.deepEqual(rig.relay.run.heard('spool-failed'), []);
     assert.deepEqual(told(rig).sort(), [...refused].sort());
