@@ -76,8 +76,9 @@ export class Connector {
 
   /** Mail has waited here as long as it must: no connection yet, or nothing moves on any of those there are. */
   get late(): boolean {
-    const { stillMs } = this;
-    return this.#series.late || (stillMs !== undefined && stillMs >= this.#deps.retry().patienceMs);
+    if (this.#series.late) return true;
+    const { patienceMs } = this.#deps.retry();
+    return !this.#pool.movedWithin(patienceMs) && (this.stillMs ?? -1) >= patienceMs;
   }
 
   /**
@@ -117,7 +118,7 @@ export class Connector {
 
   /** Does mail go over a connection that there is? If not, one more is opened as if it were the first. */
   get #works(): boolean {
-    return this.#pool.idle > 0 || this.#pool.quietMs < WORKS_MS;
+    return this.#pool.idle > 0 || this.#pool.movedWithin(WORKS_MS);
   }
 
   #needsOneMore(): boolean {

@@ -49,6 +49,13 @@ export class ProviderPool {
     return Math.min(...quiet);
   }
 
+  /** Whether one of those at work has said or been sent something within the last `ms`: asked for every message, so it looks no further than it must. */
+  movedWithin(ms: number): boolean {
+    const now = this.#now();
+    for (const [session, since] of this.#busy) if (Math.min(session.quietMs, now - since) < ms) return true;
+    return false;
+  }
+
   /** Takes in a connection that is ready. `onClosed` hears when it ends while idle. */
   add(session: Session, onClosed: () => void): void {
     this.#since.set(session, this.#now());
