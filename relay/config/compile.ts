@@ -9,7 +9,7 @@ import type { RelayConfig, ReplyRule, ResendConfig, RetryConfig } from './config
 import type { Findings, Problem } from './findings.ts';
 import { credentialsFingerprintOf, fingerprintOfValue, secretsIn } from './fingerprint.ts';
 import { ConfigError, problemsOf } from './problems.ts';
-import type { Json, JsonObject } from './read.ts';
+import type { Json } from './read.ts';
 import { repair } from './repair.ts';
 import { type ConfigDocument, configSchema } from './schema.ts';
 import { type RecordedSources, recorded, type Sources } from './sources.ts';
@@ -20,13 +20,18 @@ export function compile(file: Json, sources: Sources): RelayConfig {
   const parsed = configSchema.safeParse(file);
   if (!parsed.success) {
     const alone = problemsOf(configSchema, file, parsed.error);
-    throw new ConfigError([...alone, ...problemsTogether(file, sources)]);
+    const problems = [...alone, ...problemsTogether(file, sources)];
+    throw new ConfigError(problems, { warnings: unknownKeyWarnings(file) });
   }
   const document = parsed.data;
-  const findings: Findings = { problems: [], warnings: unknownKeyWarnings(file as JsonObject) };
+  const findings: Findings = { problems: [], warnings: unknownKeyWarnings(file) };
   const outside = recorded(sources);
   const { providers, listener } = compileParts(document, outside, findings);
-  if (findings.problems.length > 0) throw new ConfigError(findings.problems.map(({ sentence }) => sentence));
+  const { problems, warnings } = findings;
+  if (problems.length > 0) {
+    const sentences = problems.map(({ sentence }) => sentence);
+    throw new ConfigError(sentences, { warnings });
+  }
   const forwarding = document.forwardSMTP ?? true;
   warnUnusable(providers, findings);
   return {

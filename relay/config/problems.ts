@@ -10,10 +10,16 @@ import { allowedWords } from './schema-fields.ts';
 /** Thrown when a configuration cannot be used; `problems` has one sentence per mistake. */
 export class ConfigError extends Error {
   readonly problems: readonly string[];
-  constructor(problems: readonly string[], cause?: unknown) {
+  /** What is odd in the file beside them, and may be why: a misspelt key. */
+  readonly warnings: readonly string[];
+  constructor(
+    problems: readonly string[],
+    { cause, warnings = [] }: { cause?: unknown; warnings?: readonly string[] } = {},
+  ) {
     super(problems.join('\n'), { cause });
     this.name = 'ConfigError';
     this.problems = problems;
+    this.warnings = warnings;
   }
 }
 

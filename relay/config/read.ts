@@ -43,7 +43,7 @@ export function decodeConfig(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new ConfigError(['the file must be UTF-8 text'], cause);
+    throw new ConfigError(['the file must be UTF-8 text'], { cause });
   }
 }
 

@@ -7,11 +7,12 @@
 import type { z } from 'zod';
 import { nearest } from './nearest.ts';
 import { knownKeys } from './problems.ts';
-import type { JsonObject } from './read.ts';
+import type { Json, JsonObject } from './read.ts';
 import { configSchema, ignoredKeys } from './schema.ts';
 
-/** One sentence each, in the order of the file. */
-export function unknownKeyWarnings(file: JsonObject): string[] {
+/** One sentence each, in the order of the file; none of what is no file of ours at all. */
+export function unknownKeyWarnings(file: Json): string[] {
+  if (!isObject(file)) return [];
   const shape = configSchema.shape;
   return [
     ...among(file, configSchema, ''),
@@ -48,4 +49,8 @@ function ignoredWarnings(file: JsonObject): string[] {
 function isOn(value: unknown): boolean {
   if (value === undefined || value === null || value === false) return false;
   return typeof value !== 'object' || (value as { enabled?: unknown }).enabled !== false;
+}
+
+function isObject(value: Json): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

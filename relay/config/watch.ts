@@ -115,7 +115,7 @@ export function readJson(path: string): Json {
     if (!(error instanceof ConfigError)) throw error;
     throw new ConfigError(
       error.problems.map(problem => `${path}: ${problem}`),
-      error,
+      { cause: error },
     );
   }
 }
@@ -132,7 +132,7 @@ function readBytes(path: string): Uint8Array {
     if (error instanceof ConfigError) throw error;
     const { code } = error as NodeJS.ErrnoException;
     const reason = code === 'ENOENT' ? 'no such file' : String(code ?? error);
-    throw new ConfigError([`${path}: cannot be read: ${reason}`], error);
+    throw new ConfigError([`${path}: cannot be read: ${reason}`], { cause: error });
   }
 }
 

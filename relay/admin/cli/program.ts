@@ -61,7 +61,8 @@ function processTerminal(): Terminal {
 function exitCode(error: unknown, { stderr }: Terminal): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usage;
   if (error instanceof ConfigError) {
-    stderr.write(`${error.problems.join('\n')}\n`);
+    const lines = [...error.problems, ...error.warnings.map(warning => `Warning: ${warning}`)];
+    stderr.write(`${lines.join('\n')}\n`);
     return usage;
   }
   const message = error instanceof Error ? error.message : String(error);

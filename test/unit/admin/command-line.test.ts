@@ -231,6 +231,14 @@ describe('run, check, verify, reload', () => {
     assert.ok(lines.some(line => line.startsWith('forwardProviders[0].port: ')));
   });
 
+  test('check names a misspelt key beside the mistake that it makes', async () => {
+    const path = await file('misspelt.json', { forwardProvider: [{ host: 'h' }] });
+    assert.deepEqual((await mailrelay('check', '--config', path)).stderr.trimEnd().split('\n'), [
+      'forwardProviders: must list at least one provider, or forwardSMTP must be false',
+      'Warning: forwardProvider: is not a known key and is ignored; did you mean forwardProviders?',
+    ]);
+  });
+
   test('verify logs in from here with --config, by the running relay with --admin-port', async () => {
     const here = await mailrelay('verify', '--config', 'good.json');
     assert.equal(here.code, 0);
