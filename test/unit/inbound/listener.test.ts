@@ -6,12 +6,23 @@ const TRACE =
   /^Received: from client\.test \(\[127\.0\.0\.1\]\)\r\n\tby relay\.test with ESMTP id \d{17}\r\n\tfor <b@example\.com>;\r\n\tMon, 02 Nov 2026 00:00:00 \+0000\r\n/;
 
 describe('the listener', () => {
-  test('greets at once and offers what it does, and only that', async () => {
+  test('greets at once', async () => {
+    await using rig = await openRig();
+    const waitsMs: number[] = [];
+    for (let nth = 0; nth < 10; nth++) {
+      const client = await rig.client();
+      const connectedAt = performance.now();
+      await client.reply();
+      waitsMs.push(performance.now() - connectedAt);
+    }
+    // The library waits 100 ms each time; of ten, one at least is not held up by anything else on the machine.
+    assert.ok(Math.min(...waitsMs) < 80, `${waitsMs} ms`);
+  });
+
+  test('offers what it does, and only that', async () => {
     await using rig = await openRig();
     const client = await rig.client();
-    const started = performance.now();
     assert.equal(await client.reply(), '220 relay.test ESMTP');
-    assert.ok(performance.now() - started < 80, 'the library waits 100 ms here');
     assert.deepEqual((await client.say('EHLO client.test')).split('\r\n'), [
       '250-relay.test greets [127.0.0.1]',
       '250-PIPELINING',
