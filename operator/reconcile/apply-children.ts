@@ -193,7 +193,7 @@ async function unexpected(
   const is = live && whose(relay, live);
   if (live !== undefined && is === 'foreign') return nameTaken(relay, child, live);
   if (live !== undefined && is === 'predecessor') throw new TryAgainError(stillGoing(resource, live));
-  if (live !== undefined) caches.of(resource)?.observe(live);
+  if (live !== undefined) caches.of(resource, relay.namespace)?.observe(live);
   throw new TryAgainError(`${resource.kind} ${name} has changed meanwhile`);
 }
 

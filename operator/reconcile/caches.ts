@@ -152,7 +152,7 @@ export class Caches {
    * The cache of a kind of child. Of a kind that a cluster need not have: undefined unless it can be seen in that
    * namespace.
    */
-  of<T extends KubeObject>(resource: Resource<T>, namespace = ''): Informer<T> | undefined {
+  of<T extends KubeObject>(resource: Resource<T>, namespace: string | undefined): Informer<T> | undefined {
     const { kind } = resource;
     if (isOptional(kind) && !this.view.shows(kind, namespace)) return undefined;
     return this.#children.get(kind) as Informer<T> | undefined;

@@ -32,7 +32,7 @@ export async function drainInPlace(
     const { uid, resourceVersion } = live.metadata;
     const patch = { metadata: { uid, resourceVersion }, data: { [configKey]: text } };
     const patched = await client.mergePatch(configMaps, live.metadata, patch, { fieldManager });
-    caches.of(configMaps)?.observe(patched);
+    caches.of(configMaps, relay.namespace)?.observe(patched);
   }
   return fingerprintOf(text);
 }

@@ -68,7 +68,7 @@ export class FieldOfView {
   }
 
   /** Whether that kind has been read in a namespace, and may still be. */
-  shows(kind: string, namespace: string): boolean {
+  shows(kind: string, namespace: string | undefined): boolean {
     const scopes = this.#kinds.find(one => one.kind === kind)?.scopes ?? [];
     return scopeOf(scopes, namespace)?.state === 'in-view';
   }

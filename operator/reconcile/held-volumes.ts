@@ -191,7 +191,7 @@ async function patchClaim(
       { metadata },
       { fieldManager },
     );
-    caches.of(persistentVolumeClaims)?.observe(patched);
+    caches.of(persistentVolumeClaims, claim.metadata.namespace)?.observe(patched);
   } catch (error) {
     if (isConflict(error))
       throw new TryAgainError(`PersistentVolumeClaim ${claim.metadata.name} has changed meanwhile`);

@@ -61,10 +61,10 @@ async function wantNone(
   const resource = workloadResource(relay);
   const ref = { name, ...(namespace !== undefined && { namespace }) };
   const patch = { metadata: { uid, ...metadata }, spec: { replicas: 0 } };
-  await caches
-    .of(resource)
+  const cache = caches.of(resource, namespace);
+  await cache
     ?.whileWriting(ref, async () => {
-      caches.of(resource)?.observe(await client.mergePatch(resource, ref, patch, { fieldManager }));
+      cache.observe(await client.mergePatch(resource, ref, patch, { fieldManager }));
     })
     .catch((error: unknown) => {
       if (!isConflict(error) && !isNotFound(error)) throw error;

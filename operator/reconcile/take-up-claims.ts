@@ -172,7 +172,7 @@ async function sayWhose(
   };
   try {
     const patched = await client.mergePatch(persistentVolumeClaims, is, { metadata }, { fieldManager });
-    caches.of(persistentVolumeClaims)?.observe(patched);
+    caches.of(persistentVolumeClaims, is.namespace)?.observe(patched);
   } catch (error) {
     if (isConflict(error)) throw new TryAgainError(`PersistentVolumeClaim ${is.name} has changed meanwhile`);
     if (!isNotFound(error)) throw error;

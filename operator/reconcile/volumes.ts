@@ -33,7 +33,7 @@ export function claimsOf(relay: MailRelay, caches: Caches): PersistentVolumeClai
  * is somebody else's, whatever labels it has.
  */
 export function namedClaims(relay: MailRelay, caches: Caches): PersistentVolumeClaim[] {
-  const labelled = caches.of(persistentVolumeClaims)?.byIndex('relay', keyOf(relay)) ?? [];
+  const labelled = caches.of(persistentVolumeClaims, relay.namespace)?.byIndex('relay', keyOf(relay)) ?? [];
   return labelled.filter(
     claim => isVolumeName(relay, claim.metadata.name) && whose(relay, claim) !== 'foreign',
   );
@@ -67,7 +67,7 @@ export function isBound({ status }: PersistentVolumeClaim): boolean {
 /** What the claim of mode Shared asks for now; undefined = there is none. */
 export function sharedClaimSize(relay: MailRelay, caches: Caches): string | undefined {
   const ref = { name: childNames(relay).claim, namespace: relay.namespace };
-  return requested(caches.of(persistentVolumeClaims)?.get(ref));
+  return requested(caches.of(persistentVolumeClaims, relay.namespace)?.get(ref));
 }
 
 /** Grows the claims of replicas where spec.spool.size asks for more. Resolves with the refusal, if any. */
@@ -91,7 +91,7 @@ async function grow(
   const patch = { spec: { resources: { requests: { storage } } } };
   try {
     const grown = await client.mergePatch(persistentVolumeClaims, metadata, patch, { fieldManager });
-    caches.of(persistentVolumeClaims)?.observe(grown);
+    caches.of(persistentVolumeClaims, metadata.namespace)?.observe(grown);
     return undefined;
   } catch (error) {
     if (error instanceof ApiError && (error.code === 403 || error.code === 422)) return error.message;

@@ -68,8 +68,8 @@ function runningMode(relay: Identity, caches: Caches): SpoolSpec['mode'] | undef
   const { workload: name } = childNames(relay);
   const ref = { name, ...(relay.namespace !== undefined && { namespace: relay.namespace }) };
   const named = [
-    { mode: 'PerReplica', live: caches.of(statefulSets)?.get(ref) },
-    { mode: 'Shared', live: caches.of(deployments)?.get(ref) },
+    { mode: 'PerReplica', live: caches.of(statefulSets, relay.namespace)?.get(ref) },
+    { mode: 'Shared', live: caches.of(deployments, relay.namespace)?.get(ref) },
   ] as const;
   const own = named.filter(({ live }) => live !== undefined && isOwnWorkload(relay, live));
   const [running] = [...own.filter(({ live }) => live && whose(relay, live) === 'ours'), ...own];
@@ -82,7 +82,7 @@ function providersInUse(
   caches: Caches,
 ): Partial<Pick<MailRelaySpec, 'forwardSMTP' | 'forwardProviders'>> {
   const ref = { name: childNames(relay).configMap, namespace: relay.namespace };
-  const live = caches.of(configMaps)?.get(ref);
+  const live = caches.of(configMaps, relay.namespace)?.get(ref);
   const text = live && isOursToTake(relay, live) ? live.data?.[configKey] : undefined;
   const inUse = configInUse.safeParse(parsedObject(text)).data;
   const spec = inUse && specSchema.safeParse(inUse).data;

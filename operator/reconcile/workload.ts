@@ -24,11 +24,11 @@ export function liveWorkload(relay: MailRelay, caches: Caches): Deployment | Sta
 
 /** The same, whoever it belongs to. */
 export function cachedWorkload(relay: MailRelay, caches: Caches): Deployment | StatefulSet | undefined {
-  return caches.of(workloadResource(relay))?.get(workloadRef(relay));
+  return caches.of(workloadResource(relay), relay.namespace)?.get(workloadRef(relay));
 }
 
 export function liveStatefulSet(relay: MailRelay, caches: Caches): StatefulSet | undefined {
-  return ourOwn(relay, caches.of<StatefulSet>(statefulSets)?.get(workloadRef(relay)));
+  return ourOwn(relay, caches.of<StatefulSet>(statefulSets, relay.namespace)?.get(workloadRef(relay)));
 }
 
 function ourOwn<T extends KubeObject>(relay: MailRelay, live: T | undefined): T | undefined {

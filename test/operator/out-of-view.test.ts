@@ -206,6 +206,20 @@ describe('an operator that does not see everything', () => {
     await exists(prometheusRules, 'mail', namespace);
   });
 
+  test('gives a kind of the Prometheus operator its labels back in the namespaces that it watches', async () => {
+    const namespace = await rig.namespace('relabelled');
+    await bind(namespace);
+    const definitions = { apiVersion: 'v1', kind: 'List', items: monitoringDefinitions };
+    await rig.server.kubectl(['apply', '-f', '-'], JSON.stringify(definitions));
+    await rig.createRelay(namespace, openProvider);
+    await start(namespace);
+    const monitor = { name: 'mail', namespace };
+    await exists(serviceMonitors, monitor.name, namespace);
+    const label = 'app.kubernetes.io/managed-by';
+    await rig.client.mergePatch(serviceMonitors, monitor, { metadata: { labels: { [label]: null } } });
+    await rig.waitFor(serviceMonitors, monitor, ({ metadata }) => metadata.labels?.[label] !== undefined);
+  });
+
   test('starts and works while a kind that it can do without cannot be read', async () => {
     const namespace = await rig.namespace('converted');
     const { metadata, spec } = monitoringDefinitions[0] as (typeof monitoringDefinitions)[0] & {
