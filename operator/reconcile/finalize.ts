@@ -36,6 +36,7 @@ import {
   watchLastPods,
   watchPods,
 } from './steps.ts';
+import { takeUpWorkload } from './take-up-workload.ts';
 
 /** One step of it. Resolves with true when the MailRelay has been let go, false while pods drain or are still there. */
 export async function finalize(
@@ -57,6 +58,8 @@ async function isBroughtToEnd(
   seen: Draft,
   { planner, deps }: { readonly planner: Planner; readonly deps: ReconcilerDeps },
 ): Promise<boolean> {
+  if (!isForeground(relay)) await takeUpWorkload(relay, deps);
+  lookAtWorkload(relay, seen, deps);
   await lookAtClaims(relay, 0, seen, deps);
   const loss = isLoss(relay, seen);
   const plan = loss ? planner.loss(key, relay, seen) : planner.plan(key, relay, 0, seen);
@@ -102,12 +105,14 @@ async function drain(
   return lookAfterPods(key, relay, seen, deps);
 }
 
-/**
- * With foreground deletion Kubernetes takes the children first, whatever waits, and making them anew would be a fight.
- * Without a workload nobody could send anything either.
- */
+/** Without a workload nobody could send anything either. */
 function isLoss(relay: MailRelay, { workload }: Draft): boolean {
-  return relay.finalizers.includes(foregroundDeletion) || workload === undefined;
+  return isForeground(relay) || workload === undefined;
+}
+
+/** Kubernetes takes the children first then, whatever waits, and making them anew would be a fight. */
+function isForeground({ finalizers }: MailRelay): boolean {
+  return finalizers.includes(foregroundDeletion);
 }
 
 /** What the pods leave is written down, and then they are to go; those of a loss go by themselves, but for an orphan's. */

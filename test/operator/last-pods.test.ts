@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { mailRelays } from '../../operator/api/mail-relay.ts';
-import { annotations, drainFinalizer } from '../../operator/api/names.ts';
+import { annotations, drainFinalizer, labels } from '../../operator/api/names.ts';
 import type { OwnerReference } from '../../operator/kube/object.ts';
 import type { Operator } from '../../operator/operator.ts';
 import { pods } from '../../operator/reconcile/caches.ts';
@@ -116,6 +116,25 @@ describe('a MailRelay that is deleted', () => {
     const claim = await scene.claim(namespace);
     assert.equal(claim.metadata.ownerReferences, undefined);
     assert.equal(unsentOn(claim), '4');
+  });
+
+  test('has its pods drained also when their workload lost the label that it is found by during a suspension', async () => {
+    const namespace = 'unlabelled';
+    const ip = await scene.running(namespace, deleted(), four);
+    await rig.patchRelay(namespace, { suspend: true });
+    await rig.waitForReason(namespace, 'Ready', 'Suspended');
+    await rig.settled(await rig.audit.mark());
+    await rig.client.mergePatch(deployments, ref(namespace), {
+      metadata: { labels: { [labels.managedBy]: 'Helm' } },
+    });
+    await scene.remove(namespace);
+    await scene.drains(namespace, 'mail-a');
+    assert.equal((await rig.client.get(deployments, ref(namespace))).spec?.replicas, 1);
+    rig.answers.set(ip, relayStatus('', { draining: true }));
+    await rig.waitFor(deployments, ref(namespace), ({ spec }) => spec?.replicas === 0);
+    await rig.client.delete(pods, ref(namespace, 'mail-a'), { gracePeriodSeconds: 0 });
+    await gone(rig, namespace);
+    assert.equal(unsentOn(await scene.claim(namespace)), '0');
   });
 
   test('takes the pods of all replicas away before it goes', async () => {
