@@ -70,20 +70,28 @@ function asHeld({ metadata }: PersistentVolumeClaim, left: Left | undefined): He
 
 /** From the surest to the vaguest; undefined = nothing speaks for mail on it. */
 function leftOn(claim: PersistentVolumeClaim, view: ClaimsView): Left | undefined {
-  const { relay, wallTimeMs } = view;
-  const now = formatTime(wallTimeMs);
+  const since = sinceOf(claim, view);
   const marked = markOn(claim, view);
   const departed = departedFrom(claim, view);
-  if (departed !== undefined) return { board: departed, since: marked?.since ?? now };
-  const known = relay.status.heldVolumes?.find(held => held.claim === claim.metadata.name);
-  if (marked !== undefined) return { board: marked.board, since: marked.since ?? known?.since ?? now };
-  if (known !== undefined) return { board: boardOf(sort => known[sort]), since: known.since };
-  return isBound(claim) && mayHaveServed(claim, relay) ? { board: {}, since: now } : undefined;
+  if (departed !== undefined) return { board: departed, since };
+  if (marked !== undefined) return { board: marked.board, since };
+  const known = toldOf(claim, view);
+  if (known !== undefined) return { board: boardOf(sort => known[sort]), since };
+  return isBound(claim) && mayHaveServed(claim, view.relay) ? { board: {}, since } : undefined;
 }
 
-function ofNothingKnown(claim: PersistentVolumeClaim, { relay, wallTimeMs }: ClaimsView): Left | undefined {
-  const mayHold = isBound(claim) && isClaimOf(relay, claim);
-  return mayHold ? { board: {}, since: formatTime(wallTimeMs) } : undefined;
+function ofNothingKnown(claim: PersistentVolumeClaim, view: ClaimsView): Left | undefined {
+  const mayHold = isBound(claim) && isClaimOf(view.relay, claim);
+  return mayHold ? { board: {}, since: sinceOf(claim, view) } : undefined;
+}
+
+/** While the claim does not say, which may be unwritable, the status does: a time that moves costs a write each second. */
+function sinceOf(claim: PersistentVolumeClaim, view: ClaimsView): string {
+  return markOn(claim, view)?.since ?? toldOf(claim, view)?.since ?? formatTime(view.wallTimeMs);
+}
+
+function toldOf({ metadata }: PersistentVolumeClaim, { relay }: ClaimsView): HeldVolume | undefined {
+  return relay.status.heldVolumes?.find(held => held.claim === metadata.name);
 }
 
 function departedFrom(claim: PersistentVolumeClaim, { relay, plan }: ClaimsView): OnBoard | undefined {
@@ -165,8 +173,7 @@ export async function releaseClaims(view: ClaimsView, deps: VolumesDeps): Promis
 }
 
 function markFor(claim: PersistentVolumeClaim, board: OnBoard, view: ClaimsView): MarkTexts {
-  const since = markOn(claim, view)?.since ?? formatTime(view.wallTimeMs);
-  return markTexts({ board, since }, claim, view.workload, view.released);
+  return markTexts({ board, since: sinceOf(claim, view) }, claim, view.workload, view.released);
 }
 
 interface ClaimChange {

@@ -188,7 +188,11 @@ describe('a volume that no pod serves', () => {
   test('keeps the time since when it is so', () => {
     const since = '2026-01-02T12:00:00Z';
     const status = { heldVolumes: [{ claim: 'spool-mail-1', since }] };
-    assert.equal(heldVolumes(view([claim('spool-mail-1')], 1, { status }))[0]?.since, since);
+    const leaving = [{ pod: 'mail-1', board: { ...emptyBoard, messages: 4 } }];
+    for (const whoLeaves of [[], leaving]) {
+      const seen = view([claim('spool-mail-1')], 1, { status, leaving: whoLeaves });
+      assert.equal(heldVolumes(seen)[0]?.since, since);
+    }
   });
 
   test('is shown in a list that the status has room for', () => {
