@@ -148,7 +148,10 @@ async function tryEach(
 }
 
 async function confirm(claim: PersistentVolumeClaim, view: ClaimsView, deps: VolumesDeps): Promise<void> {
-  const marked = isClaimOf(view.relay, claim) ? markOn(claim, view) : undefined;
+  const { relay, workload } = view;
+  // Before its pod goes there is nothing to say anew.
+  if (!isClaimOf(relay, claim) || isServedBy(relay, workload?.replicas ?? 0, claim)) return;
+  const marked = markOn(claim, view);
   if (marked !== undefined)
     await patchClaim(claim, { annotations: markFor(claim, marked.board, view) }, deps);
 }

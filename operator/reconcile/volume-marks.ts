@@ -91,11 +91,11 @@ function isStillTrue(
   const said = workloadIn(claim.metadata.annotations?.[annotations.unservedBy]);
   if (workload === undefined || said === undefined) return said?.released === true;
   const unserved = !isServedBy(relay, workload.replicas, claim);
-  // One change alone cannot have raised the replicas above the claim and lowered them again.
   if (said.uid === workload.uid) {
-    return (
-      workload.generation === said.generation || (workload.generation === said.generation + 1 && unserved)
-    );
+    // The pod may take mail again, as where it was not taken away after all, unless the workload goes for good.
+    if (workload.generation === said.generation) return unserved || said.released;
+    // One change alone cannot have raised the replicas above the claim and lowered them again.
+    return unserved && workload.generation === said.generation + 1;
   }
   // A new workload that nobody has changed yet.
   return said.released && workload.generation === 1 && unserved;

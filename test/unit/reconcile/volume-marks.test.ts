@@ -29,7 +29,7 @@ describe('the numbers on the claim of a replica that is gone', () => {
   /** Of spool-mail-1: what its claim names, what the workload is now, and whether the number is believed. */
   const cases: readonly [string, string | undefined, WorkloadVersion | undefined, boolean][] = [
     ['is believed while nobody has changed the workload', 'a/7', workload(7, 1), true],
-    ['is believed before the replica goes', 'a/7', workload(7, 2), true],
+    ['is doubted while the replica is there', 'a/7', workload(7, 2), false],
     ['is believed after one change, which cannot have had it back', 'a/7', workload(8, 1), true],
     ['is doubted when that change has it back', 'a/7', workload(8, 2), false],
     ['is doubted after two, which can', 'a/7', workload(9, 1), false],
@@ -37,6 +37,7 @@ describe('the numbers on the claim of a replica that is gone', () => {
     ['is doubted when the workload is another one', 'a/7', workload(1, 1, 'b'), false],
     ['is believed when the workload went with its MailRelay', 'a/7/released', undefined, true],
     ['is believed while that workload is still going', 'a/7/released', workload(7, 1), true],
+    ['is believed while its replicas go with it', 'a/7/released', workload(7, 2), true],
     ['is doubted when somebody has changed that workload', 'a/7/released', workload(9, 1), false],
     ['is believed beside a new workload', 'a/7/released', workload(1, 1, 'b'), true],
     ['is doubted when the new workload has it back', 'a/7/released', workload(1, 2, 'b'), false],
