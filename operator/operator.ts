@@ -142,6 +142,8 @@ export class Operator {
   }
 
   #work(): void {
+    // A worker that was waiting for an answer when it led no more may have begun something since.
+    this.#reconciler.rest();
     this.#leads = true;
     this.#reports.start();
     this.#endTriggers = connectTriggers(this.#caches, this.#queue);
