@@ -52,9 +52,14 @@ export function labelMap(description: string, max = 32) {
   return mapOf(labelValue('The value.'), { max, description });
 }
 
-/** A map of annotations. */
+/** A map of annotations, for what the operator writes. */
 export function annotationMap(description: string) {
-  return mapOf(z.string().max(4096), { max: 32, description });
+  return withRules(mapOf(z.string().max(4096), { max: 32, description }), [
+    {
+      rule: "self.all(k, !k.startsWith('mailrelay.dev/'))",
+      message: "must not have the operator's own annotations (mailrelay.dev/…)",
+    },
+  ]);
 }
 
 export function labelValue(description: string) {

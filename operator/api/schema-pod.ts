@@ -133,10 +133,5 @@ export const podFields = {
         "must not have the operator's own labels (mailrelay.dev/…; app.kubernetes.io/name, instance, component, managed-by, part-of)",
     },
   ]).optional(),
-  podAnnotations: withRules(annotationMap('Annotations of the pods.'), [
-    {
-      rule: "self.all(k, !k.startsWith('mailrelay.dev/'))",
-      message: "must not have the operator's own annotations (mailrelay.dev/…)",
-    },
-  ]).optional(),
+  podAnnotations: annotationMap('Annotations of the pods.').optional(),
 };

@@ -287,6 +287,13 @@ const rules: readonly RuleCase[] = [
     field: 'spec.podAnnotations',
     message: "must not have the operator's own annotations (mailrelay.dev/…)",
   },
+  {
+    title: 'annotations of the operator are its own on the Service as well',
+    accepted: [{ service: { annotations: { 'example.com/a': 'b', 'x.mailrelay.dev/a': 'b' } } }],
+    refused: [{ service: { annotations: { 'mailrelay.dev/applied-hash': 'x' } } }],
+    field: 'spec.service.annotations',
+    message: "must not have the operator's own annotations (mailrelay.dev/…)",
+  },
 ];
 
 function secured(one: typeof provider): MailRelaySpecInput {

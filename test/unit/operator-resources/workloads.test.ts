@@ -10,6 +10,7 @@ import { ordinalOf, replicaClaim, replicaPod, selectorText } from '../../../oper
 import { persistentVolumeClaim } from '../../../operator/resources/persistent-volume-claim.ts';
 import { podDisruptionBudget } from '../../../operator/resources/pod-disruption-budget.ts';
 import { podTemplate } from '../../../operator/resources/pod-template.ts';
+import { service } from '../../../operator/resources/service.ts';
 import { statefulSet } from '../../../operator/resources/stateful-set.ts';
 import {
   everythingSpec,
@@ -184,6 +185,14 @@ describe('the disruption budget', () => {
   test('is there for two replicas or more, and lets one go at a time', () => {
     assert.equal(podDisruptionBudget(relayOf(minimalSpec)), undefined);
     assert.equal(podDisruptionBudget(relayOf(sharedSpec))?.spec?.maxUnavailable, 1);
+  });
+});
+
+describe('the Service', () => {
+  test("has none of the operator's own annotations from a spec that was stored before they were refused", () => {
+    const annotations = { 'example.com/a': 'b', 'mailrelay.dev/applied-hash': 'x' };
+    const { metadata } = service(relayOf({ ...minimalSpec, service: { annotations } }));
+    assert.deepEqual(metadata.annotations, { 'example.com/a': 'b' });
   });
 });
 
