@@ -18,7 +18,7 @@ import type { Caches } from './caches.ts';
 import { type ChildFailure, failureOf } from './child-failure.ts';
 import type { Obstacle } from './observation.ts';
 import { nameTaken, refusalOf } from './obstacles.ts';
-import { isOursToTake, whose } from './ownership.ts';
+import { isOursToTake, isOwnWorkload, whose } from './ownership.ts';
 import { TryAgainError } from './try-again.ts';
 
 export interface ChildrenDeps {
@@ -114,8 +114,10 @@ export function pendingChanges(
   });
 }
 
-function differs(relay: MailRelay, { manifest, optionalKind }: Child, live: KubeObject | undefined): boolean {
-  if (manifest === undefined) return live !== undefined && isOursToTake(relay, live);
+function differs(relay: MailRelay, child: Child, live: KubeObject | undefined): boolean {
+  const { manifest, optionalKind } = child;
+  const mayTake = isWorkload(child) ? isOwnWorkload : isOursToTake;
+  if (manifest === undefined) return live !== undefined && mayTake(relay, live);
   if (live === undefined) return !optionalKind;
   return needsApply(manifest, live, annotations.appliedHash) !== undefined;
 }

@@ -130,6 +130,17 @@ describe('a workload that nobody owns', () => {
     await untouched(statefulSets as Resource, theirs);
   });
 
+  test('and somebody has copied is no change that waits while the MailRelay is suspended', async () => {
+    const namespace = await rig.namespace('suspended');
+    await rig.createRelay(namespace, openProvider);
+    await rig.waitForReason(namespace, 'Ready', 'PodsUnavailable');
+    await copy(namespace, statefulSets as Resource);
+    await rig.settled(await rig.audit.mark());
+    await rig.patchRelay(namespace, { suspend: true });
+    const { message } = await rig.waitForReason(namespace, 'Ready', 'Suspended');
+    assert.doesNotMatch(message, /StatefulSet/);
+  });
+
   test('and somebody has copied has pods of which none is said to drain, however many there are', async () => {
     const namespace = await rig.namespace('larger-copy');
     await copy(namespace, statefulSets as Resource, 3);
