@@ -21,8 +21,11 @@ const kinds: Record<string, ConnectionFaultKind> = {
   EAI_AGAIN: 'dns',
 };
 
-/** OpenSSL's names for certificates that do not verify; the rest of TLS begins with ERR_TLS or ERR_SSL. */
-const certificateFault = /CERT|^ERR_TLS|^ERR_SSL|UNABLE_TO_|SELF_SIGNED|^EPROTO$|HOSTNAME_MISMATCH/;
+/**
+ * OpenSSL's names for certificates that do not verify, and for files that are none or do not go together, as while they
+ * are being replaced; the rest of TLS begins with ERR_TLS or ERR_SSL.
+ */
+const certificateFault = /CERT|^ERR_TLS|^ERR_SSL|^ERR_OSSL|UNABLE_TO_|SELF_SIGNED|^EPROTO$|HOSTNAME_MISMATCH/;
 
 /** Any error of a socket, of TLS or of undici as a ConnectionError; a ConnectionError stays itself. */
 export function toConnectionError(error: unknown): ConnectionError {

@@ -55,16 +55,20 @@ export class Exchange {
     throw toApiError({ statusCode: response.statusCode, headers: response.headers, text });
   }
 
-  /** Looks at the TLS files again; with new content the connections are replaced. True if so. */
-  async reloadTls(): Promise<boolean> {
+  /** What connections are made with now. */
+  get tls(): TlsSettings {
+    return this.#tls;
+  }
+
+  /** Looks at the TLS files again; with new content the connections are replaced. */
+  async reloadTls(): Promise<void> {
     const fresh = await this.#options.connection.reloadTls?.().catch(() => undefined);
-    if (!fresh || JSON.stringify(fresh) === JSON.stringify(this.#tls)) return false;
+    if (!fresh || JSON.stringify(fresh) === JSON.stringify(this.#tls)) return;
     const old = [this.#calls, this.#streams];
     this.#tls = fresh;
     this.#calls = this.#pool(this.#options.maxConnections);
     this.#streams = this.#pool(null);
     for (const pool of old) pool.close().catch(() => {});
-    return true;
   }
 
   async close(): Promise<void> {

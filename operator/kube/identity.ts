@@ -25,7 +25,10 @@ export interface Connection {
   namespace: string;
   tls: TlsSettings;
   token?: TokenSource;
-  /** Reads the TLS files again; asked after a handshake failed, because the cluster's CA may have been rotated. */
+  /**
+   * Reads the TLS files again: asked after a handshake failed, because the cluster's CA may have been rotated, and where
+   * there is no token after a refusal, because the client certificate may have run out.
+   */
   reloadTls?: () => Promise<TlsSettings>;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Talks to the API server: JSON in and out over kept connections, errors as ApiError or ConnectionError. Repeats
  * what the server asked to repeat or what harms nobody, a bounded number of times within the call's own deadline;
- * a refused token is read again once. Never blocks without a deadline, and opens no connection per call.
+ * a refused token or certificate is read again once. Never blocks without a deadline, and opens no connection per call.
  */
 import { readAnswer } from './answer.ts';
 import { ApiError, ConnectionError } from './api-error.ts';
@@ -10,7 +10,7 @@ import { type Clock, sleep, systemClock } from './clock.ts';
 import { neverSent } from './connection-fault.ts';
 import { Deadline } from './deadline.ts';
 import { Exchange } from './exchange.ts';
-import type { Connection } from './identity.ts';
+import type { Connection, TlsSettings } from './identity.ts';
 
 export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'apply' | 'delete' | 'raw';
 
@@ -84,6 +84,12 @@ export function createTransport(options: TransportOptions): Transport {
   return new HttpTransport(options);
 }
 
+/** What a try was made with. */
+interface Presented {
+  readonly token: string | undefined;
+  readonly tls: TlsSettings;
+}
+
 /** One try; tells the HTTP status as soon as it has one. */
 type Attempt<T> = (answered: (status: number) => void) => Promise<T>;
 
@@ -137,13 +143,13 @@ class HttpTransport implements Transport {
   async #repeat<T>(request: ApiRequest, deadline: Deadline, attempt: Attempt<T>): Promise<T> {
     let refreshed = false;
     for (let failures = 1; ; ) {
-      const token = await this.#options.connection.token?.read();
+      const presented = { token: await this.#options.connection.token?.read(), tls: this.#exchange.tls };
       request.beforeTry?.();
       try {
         return await this.#measured(request, attempt);
       } catch (error) {
         deadline.throwIfOver();
-        const again: boolean = !refreshed && (await this.#refresh(error, token));
+        const again: boolean = !refreshed && (await this.#refresh(error, presented));
         if (!again) await this.#pause(request, error, failures++, deadline);
         refreshed ||= again;
       }
@@ -159,14 +165,19 @@ class HttpTransport implements Transport {
   }
 
   /** Whether what we presented or trust has changed since, so that trying again at once makes sense. */
-  async #refresh(error: unknown, presented: string | undefined): Promise<boolean> {
-    if (error instanceof ConnectionError && error.kind === 'tls') return this.#exchange.reloadTls();
+  async #refresh(error: unknown, presented: Presented): Promise<boolean> {
     const source = this.#options.connection.token;
-    if (!(error instanceof ApiError) || error.code !== 401 || !source) return false;
+    const isRefused = error instanceof ApiError && error.code === 401;
+    // Without a token it is the client certificate that is refused: the API server lets it in, and judges each request.
+    if ((error instanceof ConnectionError && error.kind === 'tls') || (isRefused && !source)) {
+      await this.#exchange.reloadTls();
+      return this.#exchange.tls !== presented.tls;
+    }
+    if (!isRefused || !source) return false;
     // Another call that was refused with it may have had it read again already.
-    if ((await source.read()) !== presented) return true;
+    if ((await source.read()) !== presented.token) return true;
     source.refused();
-    return (await source.read()) !== presented;
+    return (await source.read()) !== presented.token;
   }
 
   /** Undefined = do not repeat. */

@@ -11,7 +11,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Connection, TokenSource } from '../../operator/kube/identity.ts';
+import type { TLSSocket } from 'node:tls';
+import type { Connection, TlsSettings, TokenSource } from '../../operator/kube/identity.ts';
 import type { KubeObject } from '../../operator/kube/object.ts';
 import { defineResource } from '../../operator/kube/resource.ts';
 import { makeAuthority, signCertificate, writeKubeconfig } from '../cluster/kubeconfig.ts';
@@ -87,6 +88,8 @@ export class FaultyServer {
   accepted = 0;
   /** When set, any other bearer token gets 401. */
   token: string | undefined;
+  /** When set, who has another client certificate than one of that name, or none, gets 401. */
+  client: string | undefined;
   readonly connection: Connection;
   readonly #server: Server;
   readonly #directory: string;
@@ -118,7 +121,9 @@ export class FaultyServer {
       subject: '/CN=faulty',
       names: ['IP:127.0.0.1'],
     });
-    const server = createServer({ cert: await readFile(pair.certificate), key: await readFile(pair.key) });
+    const [cert, key] = [await readFile(pair.certificate), await readFile(pair.key)];
+    // As the API server does: who a client is, is judged of each request.
+    const server = createServer({ cert, key, requestCert: true, rejectUnauthorized: false });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
@@ -139,6 +144,12 @@ export class FaultyServer {
     const [url, authority] = [this.connection.server, join(this.#directory, 'ca.crt')];
     await writeKubeconfig(file, { url, authority, credential: { token: 'a' } });
     return file;
+  }
+
+  /** Certificate and key of a client, as PEM. */
+  async clientCertificate(name: string): Promise<Required<Pick<TlsSettings, 'cert' | 'key'>>> {
+    const pair = await signCertificate(this.#directory, name, { subject: `/CN=${name}` });
+    return { cert: await readFile(pair.certificate, 'utf8'), key: await readFile(pair.key, 'utf8') };
   }
 
   /** Spoils the next requests of a kind, one each, in this order. */
@@ -222,7 +233,9 @@ export class FaultyServer {
     // Who breaks off inside his request gets no answer.
     const body = await text(request).catch(() => undefined);
     if (body === undefined) return;
-    if (this.token !== undefined && token !== this.token) {
+    const client = (request.socket as TLSSocket).getPeerCertificate().subject?.CN;
+    const isStranger = this.client !== undefined && client !== this.client;
+    if (isStranger || (this.token !== undefined && token !== this.token)) {
       status(response, { code: 401, reason: 'Unauthorized' });
       return;
     }

@@ -4,7 +4,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { ApiError, ConnectionError } from '../../operator/kube/api-error.ts';
 import { guardWrites } from '../../operator/kube/guard-writes.ts';
-import type { Connection, TokenSource } from '../../operator/kube/identity.ts';
+import type { Connection, TlsSettings, TokenSource } from '../../operator/kube/identity.ts';
 import {
   type ApiRequest,
   createTransport,
@@ -240,6 +240,37 @@ describe('the transport on a faulty server', () => {
     const connection: Connection = { ...base, tls: {}, reloadTls: async () => base.tls };
     await connect(connection).request(get);
     assert.deepEqual(codes(), ['<tls>', '200']);
+  });
+
+  test('looks at its client certificate again when that is refused, and repeats every call that was under way', async () => {
+    const { ca } = server.connection.tls as { ca: string };
+    let files: TlsSettings = { ca, ...(await server.clientCertificate('expired')) };
+    server.client = 'renewed';
+    const transport = connect({ ...server.connection, tls: files, reloadTls: async () => files });
+    await assert.rejects(transport.request(get), { name: 'ApiError', code: 401 });
+    assert.equal(server.count('other'), 1, 'the same certificate is not tried twice');
+    files = { ca, ...(await server.clientCertificate('renewed')) };
+    await Promise.all(Array.from({ length: 5 }, () => transport.request(post)));
+    assert.deepEqual(codes().sort(), [...Array(5).fill('200'), ...Array(6).fill('401')]);
+  });
+
+  test('gets over a certificate that was read before its key was written', async () => {
+    const { ca } = server.connection.tls as { ca: string };
+    const [before, renewed] = [
+      await server.clientCertificate('a'),
+      await server.clientCertificate('renewed'),
+    ];
+    server.client = 'renewed';
+    const between = { ca, cert: renewed.cert, key: before.key };
+    const read: TlsSettings[] = [between, { ca, ...renewed }];
+    const transport = connect({
+      ...server.connection,
+      tls: { ca, ...before },
+      reloadTls: async () => read.shift() ?? between,
+    });
+    await assert.rejects(transport.request({ ...get, retries: 0 }), { kind: 'tls' });
+    await transport.request(get);
+    assert.deepEqual(codes(), ['401', '<tls>', '<tls>', '200']);
   });
 
   test('does not talk to a server that it cannot verify, unless told to', async () => {
