@@ -2,6 +2,7 @@
  * What the running relay shows of itself: to the probes and /status, to the
  * metrics, and to the log as the values it must never write.
  */
+import { hostname } from 'node:os';
 import packageJson from '../package.json' with { type: 'json' };
 import type { ProviderView, RelayView } from './admin/view.ts';
 import type { RelayConfig } from './config/config.ts';
@@ -14,6 +15,7 @@ export const version: string = packageJson.version;
 export function relayView(relay: Relay): RelayView {
   return {
     version,
+    host: hostname(),
     startedAt: relay.startedAt,
     phase: () => relay.phase,
     config: () => relay.config,

@@ -6,7 +6,7 @@
  */
 import type { Clock } from '../kube/clock.ts';
 import { roomLeft } from './disk-room.ts';
-import type { RelayStatus } from './relay-status.ts';
+import { checkWhose, type RelayStatus } from './relay-status.ts';
 
 /** A pod that can be asked. */
 export interface PodAddress {
@@ -164,16 +164,15 @@ export class PodReports {
 
   async #ask(asked: Asked): Promise<void> {
     const askedAt = this.#options.clock.now();
-    await this.#options.ask(asked.ip).then(
-      status => {
-        asked.failures = 0;
-        asked.report = answered(asked.report, status, askedAt);
-      },
-      (error: unknown) => {
-        asked.failures += 1;
-        if (!isForgiven(asked)) asked.report = { ...asked.report, error: messageOf(error) };
-      },
-    );
+    try {
+      const status = await this.#options.ask(asked.ip);
+      checkWhose(status, asked.name);
+      asked.failures = 0;
+      asked.report = answered(asked.report, status, askedAt);
+    } catch (error) {
+      asked.failures += 1;
+      if (!isForgiven(asked)) asked.report = { ...asked.report, error: messageOf(error) };
+    }
     if (this.#pods.get(asked.uid) !== asked) return;
     this.#askAfter(asked, this.#pauseOf(asked));
     const digest = digestOf(asked.report);

@@ -23,6 +23,8 @@ const queueSchema = z.object({
 
 const relayStatusSchema = z.object({
   version: words(64),
+  /** Whose it is. Relays before 0.1.0 do not say it. */
+  host: words(253).optional(),
   ready: z.boolean(),
   draining: z.boolean().default(false),
   fingerprint: z.string().max(256).optional(),
@@ -71,6 +73,17 @@ export class UnknownStatusError extends Error {
 export async function fetchRelayStatus(address: string, port: number = healthPort): Promise<RelayStatus> {
   const host = address.includes(':') ? `[${address}]` : address;
   return parseRelayStatus(await get(`http://${host}:${port}/status`));
+}
+
+/**
+ * An address is given to another pod while caches still have it as that of this one. Names of pods that controllers make
+ * have at most 63 characters, so that they are host names as they are. Throws UnknownStatusError.
+ */
+export function checkWhose({ host }: RelayStatus, pod: string): void {
+  if (host === undefined || host === pod) return;
+  throw new UnknownStatusError(
+    `does not say how it is: host ${host} answers at its address, which is another pod, or this one with a host name that is not its name, by which it cannot be told to drain`,
+  );
 }
 
 /** What a pod answered, checked. Throws UnknownStatusError. */

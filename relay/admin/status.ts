@@ -40,6 +40,8 @@ export interface QueueStatus {
 /** The /status document. The operator reads it: fields are added, never changed. */
 export interface StatusDocument {
   readonly version: string;
+  /** Whose status it is: an address may be another one's by now. */
+  readonly host: string;
   readonly ready: boolean;
   /** Why not ready; absent when ready. */
   readonly notReady?: string;
@@ -83,6 +85,7 @@ export function statusDocument(view: RelayView, now: number): StatusDocument {
   const quarantined = view.quarantined();
   return {
     version: view.version,
+    host: view.host,
     ready: why === undefined,
     ...(why !== undefined && { notReady: why }),
     uptimeSeconds: seconds(now - view.startedAt),

@@ -28,6 +28,8 @@ export interface ProviderView {
 /** The running relay, for probes, /status and /metrics. */
 export interface RelayView {
   readonly version: string;
+  /** The machine's name, by which `draining` in the configuration calls this relay. */
+  readonly host: string;
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
   readonly phase: () => 'starting' | 'running' | 'stopping';

@@ -1,7 +1,7 @@
-/** What /status says of mail that is over: by this the operator knows whether a volume may be removed. */
+/** What /status says of mail that is over, and who says it: by this the operator knows whether a volume may be removed. */
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { parseRelayStatus, type RelayStatus } from '../../operator/reconcile/relay-status.ts';
@@ -14,6 +14,15 @@ async function statusOf({ relay }: RelayUnderTest): Promise<RelayStatus> {
 }
 
 describe('the status of a relay', () => {
+  test('says whose it is by the name with which the relay is told to drain', async () => {
+    await withRelay({}, async relay => {
+      const before = await statusOf(relay);
+      assert.deepEqual([before.host, before.draining], [hostname(), false]);
+      await relay.reconfigure(config => ({ ...config, draining: [before.host] }));
+      await until(async () => (await statusOf(relay)).draining, 'it drains');
+    });
+  });
+
   test('counts dead letters until they are sent again, expire or are deleted', async () => {
     const script = { rcpt: '550 5.1.1 no such user' };
     await withRelay({ providers: [{ script }] }, async relay => {

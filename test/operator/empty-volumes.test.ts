@@ -18,6 +18,7 @@ import {
   services,
   statefulSets,
 } from '../../operator/resources/kinds.ts';
+import { waitUntil } from '../kube/wait-until.ts';
 import { gone } from './gone.ts';
 import { openProvider, Rig, ref, relayStatus } from './rig.ts';
 
@@ -122,6 +123,25 @@ describe('the volume of a replica that is gone', () => {
     assert.equal(unsentOn(await claimOf(namespace, 'spool-mail-1')), 'unknown');
     await removed(namespace);
     await isKept(namespace, 'spool-mail-1');
+  });
+
+  test('is not called empty by another pod that has the address of its pod meanwhile', async () => {
+    const namespace = await rig.namespace('addresses');
+    const spool = { mode: 'PerReplica', retention: 'Delete', drainTimeoutSeconds: 15 } as const;
+    await rig.createRelay(namespace, { ...openProvider, spool, replicas: 2 });
+    await rig.waitFor(statefulSets, ref(namespace));
+    await rig.createClaim(namespace, 'spool-mail-1');
+    const { queue } = empty;
+    const full = { host: 'mail-1', queue: { ...queue, failed: { messages: 4, bytes: 4 } } };
+    const ip = await rig.createPod(namespace, 'mail-1', relayStatus('', full));
+    await waitUntil(
+      'its mail is known',
+      async () => (await rig.relay(namespace)).status?.queue?.failed === 4,
+    );
+    rig.answers.set(ip, { ...empty, host: 'other-6b7f8c9d-x2x2x' });
+    await rig.patchRelay(namespace, { replicas: 1 });
+    await rig.waitFor(statefulSets, ref(namespace), ({ spec: { replicas } = {} }) => replicas === 1);
+    assert.equal(unsentOn(await claimOf(namespace, 'spool-mail-1')), '4');
   });
 
   test('is kept when it is that of all pods, and somebody had one back for a while', async () => {

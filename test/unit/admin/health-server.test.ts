@@ -22,6 +22,7 @@ type Mutable = { -readonly [K in keyof RelayView]: RelayView[K] };
 function healthy(): Mutable {
   return {
     version: '1.2.3',
+    host: 'mail-0',
     startedAt: now - 60_000,
     phase: () => 'running',
     config: () => running,
@@ -160,6 +161,7 @@ describe('/status', () => {
     assert.equal(response.headers.get('content-type'), 'application/json');
     assert.deepEqual(await response.json(), {
       version: '1.2.3',
+      host: 'mail-0',
       ready: true,
       uptimeSeconds: 60,
       fingerprint: 'abcdef0123456789',

@@ -108,6 +108,35 @@ describe('a pod', () => {
     reports.stop();
   });
 
+  test('is not known by what another one says that has its address meanwhile', async () => {
+    const { reports, askedIn, state } = rig();
+    const full = { ...answer, host: pod.name, queue: { ...answer.queue, failed: { messages: 4, bytes: 4 } } };
+    state.status = full;
+    reports.follow('apps/mail', [pod]);
+    await askedIn(0);
+    state.status = { ...answer, host: 'mail-b', draining: true };
+    await askedIn(100_000);
+    const [report] = reports.of('apps/mail');
+    assert.deepEqual(report?.status, full);
+    assert.match(report?.error ?? '', /^does not say how it is: host mail-b answers at its address/);
+    state.status = { ...answer, host: pod.name };
+    await askedIn(30_000);
+    assert.deepEqual(reports.of('apps/mail')[0]?.error, undefined);
+    assert.equal(reports.of('apps/mail')[0]?.status?.queue.failed.messages, 0);
+    reports.stop();
+  });
+
+  test('is believed when it is of a version that does not say whose status it is', async () => {
+    const { reports, askedIn, state } = rig();
+    reports.follow('apps/mail', [pod]);
+    await askedIn(0);
+    state.status = { ...answer, draining: true };
+    await askedIn(20_000);
+    const [report] = reports.of('apps/mail');
+    assert.deepEqual([report?.status?.draining, report?.error], [true, undefined]);
+    reports.stop();
+  });
+
   test('drains since the first of the answers that say so without a break', async () => {
     const { reports, askedIn, state } = rig();
     const draining = { ...answer, draining: true };
