@@ -5,7 +5,7 @@
  */
 import type { MailRelay } from '../api/mail-relay.ts';
 import { annotations, fieldManager } from '../api/names.ts';
-import { isNotFound } from '../kube/api-error.ts';
+import { isNotFound, isRefusal } from '../kube/api-error.ts';
 import { NotLeaderError } from '../kube/apply.ts';
 import { keyOf } from '../kube/object.ts';
 import type { KubeClient } from '../kube/resource.ts';
@@ -79,12 +79,21 @@ export function newRevision(
   return wallTimeMs - credentials.changedAt < KUBELET_SYNC_MS ? credentials.revision : undefined;
 }
 
-/** Tells the kubelet of each pod that there is something new. Writes only where the annotations differ. */
+export interface NudgeDeps {
+  readonly client: KubeClient;
+  readonly caches: Caches;
+  readonly mayWrite: () => boolean;
+}
+
+/**
+ * Tells the kubelet of each pod that there is something new. Writes only where the annotations differ. Resolves with
+ * what may succeed when it is tried again, and holds up no other pod.
+ */
 export async function nudge(
   live: readonly Pod[],
   { fingerprint, credentialsRevision }: Wanted,
-  deps: { readonly client: KubeClient; readonly caches: Caches; readonly mayWrite: () => boolean },
-): Promise<void> {
+  deps: NudgeDeps,
+): Promise<readonly unknown[]> {
   const values: Record<string, string> = {
     ...(fingerprint !== undefined && { [annotations.configFingerprint]: fingerprint }),
     ...(credentialsRevision !== undefined && { [annotations.credentialsRevision]: credentialsRevision }),
@@ -92,19 +101,30 @@ export async function nudge(
   const behind = live.filter(({ metadata }) =>
     Object.entries(values).some(([name, value]) => metadata.annotations?.[name] !== value),
   );
-  for (const { metadata } of behind) {
-    if (!deps.mayWrite()) throw new NotLeaderError();
+  const failures: unknown[] = [];
+  for (const pod of behind) {
     try {
-      const patched = await deps.client.mergePatch(
-        pods,
-        metadata,
-        { metadata: { annotations: values } },
-        { fieldManager },
-      );
-      deps.caches.pods.observe(patched);
+      await annotate(pod, values, deps);
     } catch (error) {
-      if (!isNotFound(error)) throw error;
+      if (error instanceof NotLeaderError) throw error;
+      failures.push(error);
     }
+  }
+  return failures;
+}
+
+/** A pod that may not be changed is left to its kubelet, which brings what is new by itself. */
+async function annotate(
+  { metadata }: Pod,
+  values: Readonly<Record<string, string>>,
+  { client, caches, mayWrite }: NudgeDeps,
+): Promise<void> {
+  if (!mayWrite()) throw new NotLeaderError();
+  try {
+    const patch = { metadata: { annotations: values } };
+    caches.pods.observe(await client.mergePatch(pods, metadata, patch, { fieldManager }));
+  } catch (error) {
+    if (!isNotFound(error) && !isRefusal(error)) throw error;
   }
 }
 

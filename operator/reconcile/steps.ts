@@ -27,7 +27,7 @@ import { liveWorkload, loweredBehind, workloadState, workloadVersion } from './w
 
 /** An observation that is being made. */
 export type Draft = { -readonly [K in keyof Observation]: Observation[K] } & {
-  /** Errors that `retrying` tells of already, and that hold nothing else up. */
+  /** Errors that hold nothing else up. `retrying` tells of them already, but for nudges, without which all comes about. */
   failures: readonly unknown[];
   /** What is known of claims that caches do not show. */
   claims: Pick<TakenUp, 'taken' | 'unseen'>;
@@ -171,7 +171,8 @@ export async function lookAfterPods(
   seen.reports = reports.of(key);
   const credentialsRevision = newRevision(seen.credentials, deps.clock.wallTime());
   // Told too early, a kubelet would bring what was before, and hear nothing when there is something new.
-  await nudge(live, { fingerprint: configWritten ? fingerprint : undefined, credentialsRevision }, deps);
+  const wanted = { fingerprint: configWritten ? fingerprint : undefined, credentialsRevision };
+  seen.failures = [...seen.failures, ...(await nudge(live, wanted, deps))];
 }
 
 /** Asks the pods and changes nothing about them. */

@@ -3,8 +3,6 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { mailRelays } from '../../operator/api/mail-relay.ts';
-import type { KubeObject } from '../../operator/kube/object.ts';
-import { defineResource, type Resource } from '../../operator/kube/resource.ts';
 import {
   configMaps,
   persistentVolumeClaims,
@@ -15,16 +13,7 @@ import { childLabels } from '../../operator/resources/names.ts';
 import { waitUntil } from '../kube/wait-until.ts';
 import { gone } from './gone.ts';
 import { claimSpec, openProvider, Rig, ref, relayStatus } from './rig.ts';
-
-const group = { apiVersion: 'admissionregistration.k8s.io/v1', namespaced: false };
-const policies: Resource = defineResource({
-  ...group,
-  ...{ kind: 'ValidatingAdmissionPolicy', plural: 'validatingadmissionpolicies' },
-});
-const bindings: Resource = defineResource({
-  ...group,
-  ...{ kind: 'ValidatingAdmissionPolicyBinding', plural: 'validatingadmissionpolicybindings' },
-});
+import { unchangeable } from './unchangeable.ts';
 
 describe('a claim that may not be changed', () => {
   let rig: Rig;
@@ -36,37 +25,9 @@ describe('a claim that may not be changed', () => {
 
   /** Nobody changes claims in the namespace any more. Resolves with what ends it. */
   const guard = async (namespace: string): Promise<() => Promise<void>> => {
-    const rule = { apiGroups: [''], apiVersions: ['v1'], operations: ['UPDATE'] };
-    await rig.client.create(policies, {
-      metadata: { name: namespace },
-      spec: {
-        failurePolicy: 'Fail',
-        matchConstraints: {
-          namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': namespace } },
-          resourceRules: [{ ...rule, resources: ['persistentvolumeclaims'] }],
-        },
-        validations: [{ expression: 'false', message: 'claims may not be changed here' }],
-      },
-    } as KubeObject);
-    const { metadata } = await rig.client.create(bindings, {
-      metadata: { name: namespace },
-      spec: { policyName: namespace, validationActions: ['Deny'] },
-    } as KubeObject);
-    await rig.client.create(persistentVolumeClaims, { metadata: ref(namespace, 'probe'), spec: claimSpec });
-    let tries = 0;
-    const isOpen = (): Promise<boolean> => {
-      const annotations = { 'example.com/try': String(++tries) };
-      const probe = ref(namespace, 'probe');
-      return rig.client.mergePatch(persistentVolumeClaims, probe, { metadata: { annotations } }).then(
-        () => true,
-        () => false,
-      );
-    };
-    await waitUntil('no claim can be changed', async () => !(await isOpen()));
-    return async () => {
-      await rig.client.delete(bindings, metadata);
-      await waitUntil('claims can be changed again', isOpen);
-    };
+    const probe = ref(namespace, 'probe');
+    await rig.client.create(persistentVolumeClaims, { metadata: probe, spec: claimSpec });
+    return unchangeable(rig, persistentVolumeClaims, probe);
   };
   const makeClaim = async (namespace: string, name: string, labels?: Record<string, string>) => {
     await rig.client.create(persistentVolumeClaims, {
