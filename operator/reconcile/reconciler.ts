@@ -40,6 +40,9 @@ const SOON_MS = 1000;
 /** An object in the way is not watched, and a quota is raised without a word: somebody may have mended it. */
 const OBSTACLE_LOOK_MS = 30_000;
 
+/** In how many ms to come again, or that it is over. */
+type Next = number | 'gone' | undefined;
+
 export class Reconciler {
   readonly #deps: ReconcilerDeps;
   readonly #planner: Planner;
@@ -85,68 +88,65 @@ export class Reconciler {
     const wrong = parsed.relay === undefined || problems.length > 0;
     const relay = wrong ? asItRuns(object, caches) : parsed.relay;
     const seen = draft(object, relay, wrong ? problems : undefined, reports.of(key));
-    await look(relay, seen, this.#deps);
-    this.#deps.gauges.expect(key, expectedPods(seen));
+    return this.#attempt(key, seen, async () => {
+      await look(relay, seen, this.#deps);
+      this.#deps.gauges.expect(key, expectedPods(seen));
+      return this.#step(key, relay, seen);
+    });
+  }
+
+  async #step(key: string, relay: MailRelay, seen: Draft): Promise<Next> {
     if (seen.deleting) return this.#finalize(key, relay, seen);
-    if (wrong) return this.#invalid(key, relay, seen);
+    if (seen.problems !== undefined) return this.#invalid(key, relay, seen);
     if (relay.spec.suspend) return this.#suspended(key, relay, seen);
     return this.#bringAbout(key, relay, seen);
   }
 
-  #bringAbout(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {
-    return this.#attempt(key, seen, async () => {
-      await lookAtClaims(relay, relay.spec.replicas, seen, this.#deps);
-      const plan = this.#planner.plan(key, relay, relay.spec.replicas, seen);
-      const context = this.#planner.context(relay, plan);
-      const view = claimsView(relay, plan, this.#deps);
-      intend(relay, seen, { plan, context, view });
-      await ensureFinalizer(relay, this.#deps);
-      await lookAtSecrets(relay, seen, this.#deps);
-      await bringAbout(relay, seen, { context, view }, this.#deps);
-      await lookAfterPods(key, relay, seen, this.#deps);
-      await lookAfterVolumes(relay, seen, context.liveClaimSize, this.#deps);
-      // The time to drain ends also while something else fails.
-      if (plan.draining.length > 0) return DRAIN_LOOK_MS;
-      throwFailures(seen);
-      return seen.obstacles.length > 0 ? OBSTACLE_LOOK_MS : undefined;
-    });
+  async #bringAbout(key: string, relay: MailRelay, seen: Draft): Promise<Next> {
+    await lookAtClaims(relay, relay.spec.replicas, seen, this.#deps);
+    const plan = this.#planner.plan(key, relay, relay.spec.replicas, seen);
+    const context = this.#planner.context(relay, plan);
+    const view = claimsView(relay, plan, this.#deps);
+    intend(relay, seen, { plan, context, view });
+    await ensureFinalizer(relay, this.#deps);
+    await lookAtSecrets(relay, seen, this.#deps);
+    await bringAbout(relay, seen, { context, view }, this.#deps);
+    await lookAfterPods(key, relay, seen, this.#deps);
+    await lookAfterVolumes(relay, seen, context.liveClaimSize, this.#deps);
+    // The time to drain ends also while something else fails.
+    if (plan.draining.length > 0) return DRAIN_LOOK_MS;
+    throwFailures(seen);
+    return seen.obstacles.length > 0 ? OBSTACLE_LOOK_MS : undefined;
   }
 
-  #finalize(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {
-    const deps = this.#deps;
-    return this.#attempt(key, seen, async () => {
-      const gone = await finalize(key, relay, seen, { planner: this.#planner, deps });
-      if (!gone) return isHeldUp(seen) ? OBSTACLE_LOOK_MS : DRAIN_LOOK_MS;
-      this.#gone.set(key, relay.uid);
-      return 'gone';
-    });
+  async #finalize(key: string, relay: MailRelay, seen: Draft): Promise<Next> {
+    const gone = await finalize(key, relay, seen, { planner: this.#planner, deps: this.#deps });
+    if (!gone) return isHeldUp(seen) ? OBSTACLE_LOOK_MS : DRAIN_LOOK_MS;
+    this.#gone.set(key, relay.uid);
+    return 'gone';
   }
 
-  async #suspended(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {
+  async #suspended(key: string, relay: MailRelay, seen: Draft): Promise<Next> {
     const plan = this.#planner.plan(key, relay, relay.spec.replicas, seen);
     // Nobody is told to drain, so nobody's time to drain runs.
     this.#planner.forget(key);
     const context = this.#planner.context(relay, plan);
     seen.suspended = { pending: pendingChanges(relay, context, this.#deps) };
     seen.fingerprint = configJson(relay, context).fingerprint;
-    await lookAtSecrets(relay, seen, this.#deps);
     watchPods(key, relay, seen, this.#deps);
-    return after(await this.#report(key, seen));
+    await lookAtSecrets(relay, seen, this.#deps);
+    return undefined;
   }
 
   /** Nothing can be made of the spec; what runs goes on, and is told. */
-  async #invalid(key: string, relay: MailRelay, seen: Draft): Promise<HandlerResult> {
+  #invalid(key: string, relay: MailRelay, seen: Draft): undefined {
     this.#planner.forget(key);
     watchPods(key, relay, seen, this.#deps);
-    return after(await this.#report(key, seen));
+    return undefined;
   }
 
-  /** Runs the steps and reports, whether they succeed or not. They say when to come again, or that it is over. */
-  async #attempt(
-    key: string,
-    seen: Draft,
-    steps: () => Promise<number | 'gone' | undefined>,
-  ): Promise<HandlerResult> {
+  /** Runs the steps and reports, whether they succeed or not. */
+  async #attempt(key: string, seen: Draft, steps: () => Promise<Next>): Promise<HandlerResult> {
     try {
       const wait = await steps();
       return wait === 'gone' ? this.#forget(key) : after(await this.#report(key, seen), wait);

@@ -35,9 +35,16 @@ export type Draft = { -readonly [K in keyof Observation]: Observation[K] } & {
   workloadTaken: boolean;
 };
 
-/** What there is before anything is done. */
+/** What there is before anything is done. What caches show is known also when the API server cannot be asked whose it is. */
 export async function look(relay: MailRelay, seen: Draft, deps: ReconcilerDeps): Promise<void> {
-  seen.workloadTaken = await isWorkloadTaken(relay, deps);
+  try {
+    seen.workloadTaken = await isWorkloadTaken(relay, deps);
+  } finally {
+    lookAtWhatRuns(relay, seen, deps);
+  }
+}
+
+function lookAtWhatRuns(relay: MailRelay, seen: Draft, deps: ReconcilerDeps): void {
   lookAtWorkload(relay, seen, deps);
   const replicas = seen.workload?.desired ?? 0;
   const plan = { replicas, draining: [], awaited: [], leaving: [], unsent: undefined };
