@@ -37,7 +37,7 @@ const DRAIN_LOOK_MS = 2000;
 /** What waits for a cache or for a predecessor to go. */
 const SOON_MS = 1000;
 
-/** An object in the way is not watched, and a quota is raised without a word: somebody may have mended it. */
+/** An object in the way is not watched, nor is one without our labels, and a quota is raised without a word. */
 const OBSTACLE_LOOK_MS = 30_000;
 
 /** In how many ms to come again, or that it is over. */
@@ -205,8 +205,9 @@ function draft(
   };
 }
 
-/** Nobody's time runs, and somebody must mend something first. Pods that end are watched. */
-function isHeldUp({ scale, obstacles }: Draft): boolean {
+/** Nobody's time runs: what must come to pass is watched, or somebody must mend something first. */
+function isHeldUp({ scale, obstacles, awaitedEnd, failures }: Draft): boolean {
+  if (awaitedEnd !== undefined && failures.length === 0) return true;
   const drains = scale !== undefined && scale.draining.length + scale.awaited.length > 0;
   return obstacles.length > 0 && !drains;
 }

@@ -1,6 +1,7 @@
 /** The end of a MailRelay: nothing is judged and nothing let go before its last pod is gone. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { mailRelays } from '../../operator/api/mail-relay.ts';
 import { annotations, drainFinalizer, labels } from '../../operator/api/names.ts';
 import type { OwnerReference } from '../../operator/kube/object.ts';
@@ -57,6 +58,14 @@ describe('a MailRelay that is deleted', () => {
     await rig.settled(await rig.audit.mark());
     await waitsFor(namespace, /the end of pod mail-a.*kubectl .*delete pod mail-a --force/);
     await isHeld(namespace);
+    const mark = await rig.audit.mark();
+    await delay(7000);
+    const looks = (await rig.audit.since(mark)).filter(
+      ({ verb, objectRef, userAgent = '' }) =>
+        `${verb} ${objectRef?.resource} ${objectRef?.namespace}` === `get deployments ${namespace}` &&
+        userAgent.startsWith('mailrelay-operator/'),
+    );
+    assert.ok(looks.length < 2, `${looks.length} looks while nothing happens`);
     await rig.client.mergePatch(pods, pod, { metadata: { finalizers: null } });
     await gone(rig, namespace);
     const claim = await scene.claim(namespace);
