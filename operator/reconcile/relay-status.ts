@@ -23,7 +23,7 @@ const queueSchema = z.object({
 
 const relayStatusSchema = z.object({
   version: words(64),
-  /** Whose it is. Relays before 0.1.0 do not say it. */
+  /** Whose it is. A relay of an older image does not say it. */
   host: words(253).optional(),
   ready: z.boolean(),
   draining: z.boolean().default(false),
