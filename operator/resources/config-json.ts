@@ -25,11 +25,22 @@ export const smtpPort = 2525;
 export const healthPort = 8025;
 export const dataDirectory = '/var/spool/mailrelay';
 
+/** How the kubelet asks /readyz: often, since a full disk or a drain should turn senders away soon. */
+export const readiness = { periodSeconds: 3, failureThreshold: 2 };
+
+/** For the EndpointSlice and kube-proxy on every node to follow a pod that is not ready. */
+const propagationSeconds = 2;
+
 /**
- * SIGTERM: 5 s for kube-proxy everywhere to take the pod out of the Service, then at most 60 s for transactions
- * that run. Together well below {@link terminationGraceSeconds}, so that the relay ends by itself.
+ * SIGTERM: new connections are taken until the Service has no way to the pod any more, then at most 60 s are left
+ * for transactions that run. kube-proxy still sends to the last pod of a Service that ends, until its probe fails;
+ * were its network to go before that, whoever connects would wait for minutes instead of being refused. Together
+ * well below {@link terminationGraceSeconds}, so that the relay ends by itself.
  */
-export const shutdownSeconds = { graceSeconds: 5, deadlineSeconds: 60 };
+export const shutdownSeconds = {
+  graceSeconds: readiness.periodSeconds * readiness.failureThreshold + propagationSeconds,
+  deadlineSeconds: 60,
+};
 export const terminationGraceSeconds = 90;
 
 export interface ConfigJson {

@@ -7,7 +7,7 @@ import type { V1Container, V1PodSpec, V1PodTemplateSpec, V1Probe } from '@kubern
 import type { MailRelay } from '../api/mail-relay.ts';
 import type { MailRelaySpec } from '../api/schema.ts';
 import type { Wire } from '../kube/object.ts';
-import { healthPort, smtpPort, terminationGraceSeconds } from './config-json.ts';
+import { healthPort, readiness, smtpPort, terminationGraceSeconds } from './config-json.ts';
 import type { BuildContext } from './context.ts';
 import { childLabels, childNames, selectorLabels } from './names.ts';
 import { configFile, volumeMounts, volumes } from './volumes.ts';
@@ -72,9 +72,8 @@ function container(spec: MailRelaySpec, { image }: BuildContext): Wire<V1Contain
 }
 
 /**
- * Startup may take long: a queue of a million messages is read and checked first (150 × 2 s). Readiness is asked
- * often, since a full disk or a drain should turn senders away soon; liveness seldom, since only a store that can
- * no longer be trusted is a reason to start anew.
+ * Startup may take long: a queue of a million messages is read and checked first (150 × 2 s). Liveness
+ * is asked seldom, since only a store that can no longer be trusted is a reason to start anew.
  */
 function probes(): Pick<Wire<V1Container>, 'startupProbe' | 'livenessProbe' | 'readinessProbe'> {
   const get = (path: string, timing: Partial<Probe>): Probe => ({
@@ -85,7 +84,7 @@ function probes(): Pick<Wire<V1Container>, 'startupProbe' | 'livenessProbe' | 'r
   return {
     startupProbe: get('/livez', { periodSeconds: 2, failureThreshold: 150 }),
     livenessProbe: get('/livez', { periodSeconds: 10, failureThreshold: 3 }),
-    readinessProbe: get('/readyz', { periodSeconds: 3, failureThreshold: 2 }),
+    readinessProbe: get('/readyz', readiness),
   };
 }
 

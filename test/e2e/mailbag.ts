@@ -1,18 +1,29 @@
 /**
  * The account of a test's mail: every message that an application was told 250
  * for, and which of them have reached a provider. Sends by the Service like any
- * application, and starts over when a connection breaks.
+ * application: it gives up a connection that is silent, and starts over when one
+ * breaks.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { hello, type SmtpClient } from '../smtp/client.ts';
 import type { ScriptedProvider } from '../smtp/provider.ts';
+
+/**
+ * For how long an application bears silence. A connection to a pod whose network
+ * has gone before kube-proxy knows it gets no answer at all, not even a refusal.
+ */
+const patienceMs = 10_000;
+
+type Address = { readonly host: string; readonly port: number };
 
 /** Sends one message at a time. */
 export class Mailbag {
   /** Message-IDs that got their 250. */
   readonly accepted = new Set<string>();
   readonly #providers: readonly ScriptedProvider[];
+  readonly #clients = new Set<SmtpClient>();
   #number = 0;
+  #closed = false;
 
   constructor(providers: readonly ScriptedProvider[]) {
     this.#providers = providers;
@@ -25,13 +36,10 @@ export class Mailbag {
   }
 
   /** Sends that many messages over one connection. Rejects when one is refused. */
-  async send(address: { readonly host: string; readonly port: number }, count: number): Promise<void> {
-    const client = await hello(address, 'app.test');
-    try {
+  async send(address: Address, count: number): Promise<void> {
+    await this.#connected(address, async client => {
       for (let sent = 0; sent < count; sent += 1) await this.sendOne(client);
-    } finally {
-      client.destroy();
-    }
+    });
   }
 
   /** Sends one message; it counts once the 250 is here. */
@@ -47,11 +55,17 @@ export class Mailbag {
   }
 
   /** Sends without end from several connections until stopped; a broken connection is made anew. */
-  load(address: { readonly host: string; readonly port: number }, connections = 3): Load {
+  load(address: Address, connections = 3): Load {
     let running = true;
+    const goesOn = (): boolean => running && !this.#closed;
     const errors: string[] = [];
     const worker = async (): Promise<void> => {
-      while (running) await this.#series(address, () => running).catch(error => errors.push(String(error)));
+      while (goesOn()) {
+        await this.#series(address, goesOn).catch(error => {
+          errors.push(String(error));
+          return delay(100); // as an application that tries again, without a storm
+        });
+      }
     };
     const all = Promise.all(Array.from({ length: connections }, worker));
     return {
@@ -63,23 +77,30 @@ export class Mailbag {
     };
   }
 
-  async #series(
-    address: { readonly host: string; readonly port: number },
-    running: () => boolean,
-  ): Promise<void> {
-    let client: SmtpClient | undefined;
-    try {
-      client = await hello(address, 'app.test');
-      // Twenty messages a connection and then a new one, which the Service may give to another pod.
-      for (let sent = 0; sent < 20 && running(); sent += 1) {
+  /** Ends every load and connection, whatever they are at. */
+  close(): void {
+    this.#closed = true;
+    for (const client of this.#clients) client.destroy();
+  }
+
+  /** Twenty messages on one connection; the next may come to another pod behind the Service. */
+  async #series(address: Address, goesOn: () => boolean): Promise<void> {
+    await this.#connected(address, async client => {
+      for (let sent = 0; sent < 20 && goesOn(); sent += 1) {
         await this.sendOne(client);
         await delay(20); // the load, not a wait: about a hundred messages a second in all
       }
-    } catch (error) {
-      await delay(100);
-      throw error;
+    });
+  }
+
+  async #connected(address: Address, act: (client: SmtpClient) => Promise<void>): Promise<void> {
+    const client = await hello({ ...address, patienceMs }, 'app.test');
+    this.#clients.add(client);
+    try {
+      await act(client);
     } finally {
-      client?.destroy();
+      this.#clients.delete(client);
+      client.destroy();
     }
   }
 

@@ -268,6 +268,7 @@ export class Scene {
 
   /** Removes everything; the namespace goes by itself in the background. */
   async strike(): Promise<void> {
+    this.mail.close();
     const patch = JSON.stringify({ spec: { suspend: false, spool: { drainTimeoutSeconds: 0 } } });
     await this.kubectl(['patch', 'mailrelay', 'mail', '--type', 'merge', '-p', patch]).catch(() => {});
     await this.cluster.kubectl(['delete', 'namespace', this.namespace, '--wait=false']).catch(() => {});

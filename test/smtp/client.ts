@@ -173,11 +173,14 @@ export interface ConnectOptions {
   readonly port: number;
   /** TLS from the first byte. */
   readonly tls?: ConnectionOptions;
+  /** A connection that is silent for so long is broken, also one that is not yet made. Default: never. */
+  readonly patienceMs?: number;
 }
 
 /** Connects and no more: the greeting is the first reply(). */
-export async function dial({ host, port, tls }: ConnectOptions): Promise<SmtpClient> {
+export async function dial({ host, port, tls, patienceMs = 0 }: ConnectOptions): Promise<SmtpClient> {
   const socket = tls === undefined ? connect({ host, port }) : connectTls({ ...tls, host, port });
+  socket.setTimeout(patienceMs, () => socket.destroy(new Error(`silent for ${patienceMs} ms`)));
   const client = new SmtpClient(socket);
   await once(socket, tls === undefined ? 'connect' : 'secureConnect');
   return client;

@@ -93,7 +93,7 @@ describe('config.json as the operator writes it', () => {
     assert.equal(listener.bareNewlines, 'normalize');
     assert.equal(resend.expireAfterMs, 172_800_000);
     assert.equal(retry.patienceMs, 10_000);
-    assert.deepEqual(shutdown, { graceMs: 5000, deadlineMs: 60_000 });
+    assert.deepEqual(shutdown, { graceMs: 8000, deadlineMs: 60_000 });
     assert.deepEqual(health, { host: '::', port: 8025 });
   });
 

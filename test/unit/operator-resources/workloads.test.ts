@@ -99,6 +99,12 @@ describe('the pod template', () => {
     assert.ok(terminationGraceSeconds >= graceSeconds + deadlineSeconds + 10);
   });
 
+  test('lets the relay take connections until its probe has taken it out of the Service', () => {
+    const { periodSeconds = 10, failureThreshold = 3 } =
+      templateOf(minimalSpec).spec?.containers[0]?.readinessProbe ?? {};
+    assert.ok(shutdownSeconds.graceSeconds > periodSeconds * failureThreshold);
+  });
+
   test("keeps the operator's labels and annotations, whatever a person wrote past the API server", () => {
     const relay = relayOf(minimalSpec);
     const forged = { ...relay, spec: { ...relay.spec, podLabels: { 'app.kubernetes.io/instance': 'x' } } };
