@@ -7,7 +7,6 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { performance } from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
 import { describe, test } from 'node:test';
 import { authority } from '../smtp/certificates.ts';
@@ -242,10 +241,9 @@ describe('defects of the original', { concurrency: 4 }, () => {
         // Far more messages in a retry delay than there are connections.
         await relay.sendMany(9, () => ({ from: 'slow@example.com' }));
         await relay.until('attempt', 9);
-        const startedAt = performance.now();
         const id = await relay.send();
         await relay.until('recipient-delivered', 1, id);
-        assert.ok(performance.now() - startedAt < 2000);
+        assert.equal(relay.heard('attempt').length, 10, 'none of the others was tried again before');
       },
     ));
 

@@ -143,7 +143,7 @@ describe('a stop', { concurrency: true }, () => {
         await relay.until('attempt', 1, id);
         const startedAt = performance.now();
         await relay.halt();
-        assert.ok(performance.now() - startedAt < 2000);
+        assert.ok(performance.now() - startedAt < 30_000);
         await relay.start();
         assert.equal((await relay.stored(id))?.recipients[0]?.state, 'pending');
       },

@@ -402,7 +402,7 @@ describe('a round', { concurrency: true }, () => {
     });
     assert.deepEqual(end, { kind: 'stopped' });
     assert.deepEqual(attempts, ['a 1 failed']);
-    assert.ok(performance.now() - startedAt < 2000);
+    assert.ok(performance.now() - startedAt < 30_000);
   });
 
   test('a message larger than limits.maxMessageBytes is refused on behalf of the provider, unasked', async () => {
@@ -416,7 +416,7 @@ describe('a round', { concurrency: true }, () => {
     const startedAt = performance.now();
     const { states } = await run({ providers: { a: [busy], b: [] } });
     assert.deepEqual(states, ['delivered']);
-    assert.ok(performance.now() - startedAt < 2000);
+    assert.ok(performance.now() - startedAt < 30_000);
   });
 
   test('too old: expired after a last round, with the last answer', async () => {
