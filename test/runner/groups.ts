@@ -98,7 +98,12 @@ export const groups: readonly Group[] = [
     concurrency: 3,
     minutes: 20,
     onCluster: true,
-    longest: ['e2e/operator.test.ts', 'e2e/pods.test.ts'],
+    longest: [
+      'e2e/api-server-away.test.ts',
+      'e2e/pods.test.ts',
+      'e2e/rollout.test.ts',
+      'e2e/operator.test.ts',
+    ],
     missing: clusterMissing,
   },
   { name: 'other', files: ['**'], concurrency: 1, minutes: 5 },
