@@ -21,6 +21,7 @@ export interface FollowerDeps {
 
 export class ConfigFollower {
   readonly #deps: FollowerDeps;
+  /** While draining: to the end of the grace time, or fired. */
   #drainTimer: NodeJS.Timeout | undefined;
   #resendRequestedAt: string | undefined;
 
@@ -65,15 +66,19 @@ export class ConfigFollower {
     }
   }
 
-  /** A relay that is to go leaves the Service first (not ready), then takes no more mail. */
+  /**
+   * A relay that is to go leaves the Service first (not ready), then takes no more mail. The grace time is one, whatever
+   * else changes in it: whoever told it to drain calls its volume empty by when it began.
+   */
   #followDraining(config: RelayConfig): void {
     const { delivery, listener } = this.#deps;
-    clearTimeout(this.#drainTimer);
     if (!config.draining) {
+      clearTimeout(this.#drainTimer);
+      this.#drainTimer = undefined;
       listener.resumeAccepting();
       return;
     }
     delivery.drain('this relay is to go');
-    this.#drainTimer = setTimeout(() => listener.stopAccepting(), config.shutdown.graceMs);
+    this.#drainTimer ??= setTimeout(() => listener.stopAccepting(), config.shutdown.graceMs);
   }
 }
