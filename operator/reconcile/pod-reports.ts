@@ -21,7 +21,7 @@ export interface PodReport {
   readonly status?: RelayStatus;
   /** When `status` was asked for, ms of the clock. */
   readonly askedAt?: number;
-  /** When the first of the answers was asked for that have said `draining` ever since. */
+  /** When the first of the answers came that have said `draining` ever since: it may have begun while it was on its way. */
   readonly drainingSince?: number;
   /** Why there is no newer status, to be read after the pod's name; the last one may still be there. */
   readonly error?: string;
@@ -168,7 +168,7 @@ export class PodReports {
       const status = await this.#options.ask(asked.ip);
       checkWhose(status, asked.name);
       asked.failures = 0;
-      asked.report = answered(asked.report, status, askedAt);
+      asked.report = answered(asked.report, status, { askedAt, answeredAt: this.#options.clock.now() });
     } catch (error) {
       asked.failures += 1;
       if (!isForgiven(asked)) asked.report = { ...asked.report, error: messageOf(error) };
@@ -201,9 +201,9 @@ function messageOf(error: unknown): string {
 function answered(
   { pod, drainingSince = Infinity }: PodReport,
   status: RelayStatus,
-  askedAt: number,
+  { askedAt, answeredAt }: { readonly askedAt: number; readonly answeredAt: number },
 ): PodReport {
-  const draining = status.draining && { drainingSince: Math.min(drainingSince, askedAt) };
+  const draining = status.draining && { drainingSince: Math.min(drainingSince, answeredAt) };
   return { pod, status, askedAt, ...draining };
 }
 

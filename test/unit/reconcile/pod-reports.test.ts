@@ -154,4 +154,21 @@ describe('a pod', () => {
     assert.deepEqual([again?.drainingSince, again?.askedAt], [40_000, 50_000]);
     reports.stop();
   });
+
+  test('may have begun to drain while its answer was on its way, not before it was asked', async () => {
+    const clock = new ManualClock();
+    const reports = new PodReports({
+      ask: async () => {
+        clock.stall(1900);
+        return { ...answer, draining: true };
+      },
+      clock,
+      onNews: () => undefined,
+    });
+    reports.follow('apps/mail', [pod]);
+    await clock.advance(0);
+    const [report] = reports.of('apps/mail');
+    assert.deepEqual([report?.askedAt, report?.drainingSince], [0, 1900]);
+    reports.stop();
+  });
 });
