@@ -100,7 +100,7 @@ export interface Informer<T extends KubeObject> {
   /**
    * Puts the answer to our own write into the store, so that the next read sees it although the watch has not
    * brought it yet. No event, but for what others did just before it, when the watch brings that. Ignored when the
-   * store knows something newer.
+   * store knows something newer, and when the labels are not, or no longer, those that are watched.
    */
   observe(object: T): void;
   /**

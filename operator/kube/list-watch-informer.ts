@@ -4,6 +4,7 @@
  */
 import { type Clock, systemClock } from './clock.ts';
 import type { Informer, InformerFault, InformerOptions, InformerStats } from './informer.ts';
+import { selects } from './label-selector.ts';
 import { ListWatch, type ListWatchOptions, type ListWatchSink } from './list-watch.ts';
 import { type KubeObject, keyOf, type ObjectRef } from './object.ts';
 import type { Resource } from './resource.ts';
@@ -105,6 +106,8 @@ export class ListWatchInformer<T extends KubeObject> implements Informer<T> {
   }
 
   observe(object: T): void {
+    // Of what is selected no more no watch would ever tell anything: neither another change nor its end.
+    if (!selects(this.#options.labelSelector, object.metadata.labels)) return;
     // A copy: trimming changes what it is given, and this one belongs to the caller.
     this.#view.observe(this.#trim({ ...object, metadata: { ...object.metadata } }));
   }

@@ -80,9 +80,8 @@ export class View<T extends KubeObject> {
   observe(object: T): void {
     const key = keyOf(object.metadata);
     const version = object.metadata.resourceVersion ?? '';
-    // What lost a label that is selected by goes from the cache at the version that it has from then on, and is there.
     const deleted = this.#deletions.get(key);
-    if (deleted !== undefined && deleted !== version && !isOlder(deleted, version)) return;
+    if (deleted !== undefined && !isOlder(deleted, version)) return;
     const known = this.#store.versionOf(key);
     if (known !== undefined && !isOlder(known, version)) return;
     const before = this.#ownWrites.get(key);

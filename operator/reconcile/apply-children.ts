@@ -16,6 +16,7 @@ import { configMaps } from '../resources/kinds.ts';
 import { adoptable } from './adoption.ts';
 import type { Caches } from './caches.ts';
 import { type ChildFailure, failureOf } from './child-failure.ts';
+import { giveLabelsBack } from './labels-back.ts';
 import type { Obstacle } from './observation.ts';
 import { nameTaken, refusalOf } from './obstacles.ts';
 import { isOursToTake, isOwnWorkload, whose } from './ownership.ts';
@@ -25,6 +26,7 @@ export interface ChildrenDeps {
   readonly caches: Caches;
   readonly client: KubeClient;
   readonly applier: Applier;
+  readonly mayWrite: () => boolean;
 }
 
 /** What became of one child: at most one of both. */
@@ -127,6 +129,14 @@ function isWorkload({ resource: { kind: childKind } }: Child): boolean {
 }
 
 async function applyOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Promise<Obstacle | undefined> {
+  try {
+    return await makeSo(relay, child, deps);
+  } catch (error) {
+    return refusalOf(error, child);
+  }
+}
+
+async function makeSo(relay: MailRelay, child: Child, deps: ChildrenDeps): Promise<Obstacle | undefined> {
   const { resource, name, manifest } = child;
   const cache = deps.caches.of(resource, relay.namespace);
   // The cluster does not serve this kind (ServiceMonitor without the Prometheus operator), or it may not be read.
@@ -143,8 +153,8 @@ async function applyOne(relay: MailRelay, child: Child, deps: ChildrenDeps): Pro
     });
     return undefined;
   } catch (error) {
-    if (isConflict(error)) return unexpected(relay, child, deps);
-    return refusalOf(error, child);
+    if (!isConflict(error)) throw error;
+    return unexpected(relay, child, deps);
   }
 }
 
@@ -184,18 +194,17 @@ async function removeOurs(
   if (target !== undefined) await deps.applier.remove(child.resource, target.live, target);
 }
 
-/** There is an object that the cache does not show, or not as it is now: it is somebody else's, or the cache is behind. */
-async function unexpected(
-  relay: MailRelay,
-  child: Child,
-  { client, caches }: ChildrenDeps,
-): Promise<Obstacle | undefined> {
+/**
+ * There is an object that the cache does not show, or not as it is now: it is somebody else's, it has lost its labels, or
+ * the cache is behind.
+ */
+async function unexpected(relay: MailRelay, child: Child, deps: ChildrenDeps): Promise<Obstacle | undefined> {
   const { resource, name } = child;
-  const live = await client.find(resource, { name, namespace: relay.namespace });
+  const live = await deps.client.find(resource, { name, namespace: relay.namespace });
   const is = live && whose(relay, live);
   if (live !== undefined && is === 'foreign') return nameTaken(relay, child, live);
   if (live !== undefined && is === 'predecessor') throw new TryAgainError(stillGoing(resource, live));
-  if (live !== undefined) caches.of(resource, relay.namespace)?.observe(live);
+  if (live !== undefined) await giveLabelsBack(relay, resource, live, deps);
   throw new TryAgainError(`${resource.kind} ${name} has changed meanwhile`);
 }
 

@@ -70,6 +70,23 @@ describe('an informer on a real API server', () => {
     assert.deepEqual(seen, ['added made', 'updated made', 'deleted made']);
   });
 
+  test('takes in no answer to a write of its own to what is selected no more', async () => {
+    const ref = { namespace: 'one', name: 'handed-over' };
+    await client.create(configMaps, map('one', 'handed-over'));
+    const informer = watch({ namespaces: ['one'], labelSelector: 'kit=yes' });
+    await informer.hasSynced;
+    const write = () => client.mergePatch(configMaps, ref, { data: { value: 'ours' } });
+    const labelled = (kit: string) => client.mergePatch(configMaps, ref, { metadata: { labels: { kit } } });
+    // Before the watch brings it, and after.
+    const answer = labelled('another').then(write);
+    informer.observe(await answer);
+    await waitUntil('it is gone', () => !informer.has('one/handed-over'));
+    informer.observe(await client.mergePatch(configMaps, ref, { data: { value: 'ours, later' } }));
+    assert.equal(informer.has('one/handed-over'), false);
+    informer.observe(await labelled('yes'));
+    assert.equal(informer.has('one/handed-over'), true);
+  });
+
   test('watches only the namespaces and labels it was told, one watch each', async () => {
     await client.create(configMaps, map('two', 'a'));
     await client.create(configMaps, map('three', 'a'));

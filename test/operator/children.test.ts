@@ -150,6 +150,25 @@ describe('the children of a MailRelay', () => {
     });
   });
 
+  test('are made anew also when somebody deletes one just after it has lost its labels', async () => {
+    const namespace = await rig.namespace('labels-and-all');
+    await rig.createRelay(namespace, openProvider);
+    const ref = { name: 'mail', namespace };
+    const { metadata } = await rig.waitFor(services, ref);
+    await rig.settled(await rig.audit.mark());
+    const mark = await rig.audit.mark();
+    await rig.client.mergePatch(services, ref, { metadata: { labels: { [labels.managedBy]: null } } });
+    await waitUntil('the operator has found it by its name', async () =>
+      (await rig.audit.since(mark)).some(event => sentence(event) === `get services ${namespace}/mail 200`),
+    );
+    await rig.client.delete(services, ref);
+    await rig.waitFor(services, ref, fresh => fresh.metadata.uid !== metadata.uid);
+    await waitUntil('it reconciles no more', async () => {
+      const reason = (await rig.condition(namespace, 'Reconciling'))?.reason;
+      return reason !== 'Retrying';
+    });
+  });
+
   /** Deletes each child of that kind, and waits for its successor. */
   const replaced = async (resource: Resource, namespace: string): Promise<number> => {
     const labelSelector = `${labels.instance}=mail`;

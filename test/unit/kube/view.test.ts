@@ -118,13 +118,6 @@ describe('the view of objects from LIST, watch and own writes', () => {
     assert.equal(version('a'), '6');
   });
 
-  test('shows what lost its label and is read anew at that version', () => {
-    view.upsert(thing('a', 1));
-    view.remove('n/a', '4');
-    view.observe(thing('a', 4));
-    assert.equal(version('a'), '4');
-  });
-
   test('keeps an own write that a LIST from before does not show, but not for ever', () => {
     view.observe(thing('a', 10));
     view.removeUnseen(new Set(), () => true, '9');
