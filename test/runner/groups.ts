@@ -95,7 +95,7 @@ export const groups: readonly Group[] = [
   {
     name: 'e2e',
     files: ['e2e/**', 'cluster/**'],
-    concurrency: 3,
+    concurrency: 4,
     minutes: 20,
     onCluster: true,
     longest: [
