@@ -54,10 +54,11 @@ export function isVolumeName(relay: { readonly name: string }, name: string): bo
   return name === childNames(relay).claim || (ordinal !== undefined && name === replicaClaim(relay, ordinal));
 }
 
-/** The ordinal in the name of a pod or claim of this relay; undefined when it is neither. */
+/** The ordinal in the name of a pod or claim of this relay, which may itself be called `spool-…`; undefined when it is neither. */
 export function ordinalOf(relay: { readonly name: string }, name: string): number | undefined {
-  const pod = name.startsWith(`${spoolVolume}-`) ? name.slice(spoolVolume.length + 1) : name;
-  const ordinal = pod.startsWith(`${relay.name}-`) ? pod.slice(relay.name.length + 1) : '';
+  const prefix =
+    [`${spoolVolume}-${relay.name}-`, `${relay.name}-`].find(one => name.startsWith(one)) ?? name;
+  const ordinal = name.slice(prefix.length);
   return /^(?:0|[1-9][0-9]{0,3})$/.test(ordinal) ? Number(ordinal) : undefined;
 }
 

@@ -4,9 +4,10 @@ import { mailRelays } from '../../operator/api/mail-relay.ts';
 import { annotations } from '../../operator/api/names.ts';
 import { pods } from '../../operator/reconcile/caches.ts';
 import { deployments, persistentVolumeClaims, statefulSets } from '../../operator/resources/kinds.ts';
+import { childLabels } from '../../operator/resources/names.ts';
 import { waitUntil } from '../kube/wait-until.ts';
 import { gone } from './gone.ts';
-import { openProvider, Rig, ref, relayStatus } from './rig.ts';
+import { claimSpec, openProvider, Rig, ref, relayStatus } from './rig.ts';
 
 const perReplica = { mode: 'PerReplica' } as const;
 const empty = relayStatus('', { draining: true });
@@ -141,6 +142,25 @@ describe('the volumes of a MailRelay', () => {
       await rig.waitForEvent(namespace, 'ScaleDownLeftMail'),
       /^on spool-mail-1: perhaps unsent messages/,
     );
+  });
+
+  test('are waited for and marked also of a relay whose name begins as those of claims do', async () => {
+    const namespace = await rig.namespace('called-spool');
+    const name = 'spool';
+    await rig.createRelay(namespace, { ...openProvider, replicas: 2, spool: perReplica }, { name });
+    await rig.waitFor(statefulSets, ref(namespace, name));
+    for (const at of [0, 1]) {
+      const metadata = { name: `spool-spool-${at}`, namespace, labels: childLabels({ name }) };
+      await rig.client.create(persistentVolumeClaims, { metadata, spec: claimSpec });
+      await rig.bind(namespace, metadata.name);
+    }
+    await rig.settled(await rig.audit.mark());
+    // No pod is there at the moment, as between two.
+    await rig.client.mergePatch(mailRelays, ref(namespace, name), { spec: { replicas: 1 } });
+    await rig.waitForReason(namespace, 'Reconciling', 'ScalingDown', name);
+    await rig.createPod(namespace, 'spool-1', empty, name);
+    await rig.waitFor(statefulSets, ref(namespace, name), ({ spec }) => spec?.replicas === 1);
+    assert.equal(await unsentOn(namespace, 'spool-spool-1'), '0');
   });
 
   test('that an earlier relay of the name has left are shown with what is on them', async () => {

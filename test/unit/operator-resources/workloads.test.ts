@@ -6,7 +6,14 @@ import { children } from '../../../operator/resources/children.ts';
 import { shutdownSeconds, terminationGraceSeconds } from '../../../operator/resources/config-json.ts';
 import type { BuildContext } from '../../../operator/resources/context.ts';
 import { deployment } from '../../../operator/resources/deployment.ts';
-import { ordinalOf, replicaClaim, replicaPod, selectorText } from '../../../operator/resources/names.ts';
+import {
+  childNames,
+  isVolumeName,
+  ordinalOf,
+  replicaClaim,
+  replicaPod,
+  selectorText,
+} from '../../../operator/resources/names.ts';
 import { persistentVolumeClaim } from '../../../operator/resources/persistent-volume-claim.ts';
 import { podDisruptionBudget } from '../../../operator/resources/pod-disruption-budget.ts';
 import { podTemplate } from '../../../operator/resources/pod-template.ts';
@@ -219,6 +226,17 @@ describe('names', () => {
       assert.equal(ordinalOf(relay, name), ordinal, name);
     }
   });
+
+  for (const name of ['spool', 'spool-eu']) {
+    test(`tell replicas and claims apart of a relay that is called ${name}, as claims begin`, () => {
+      const relay = { name };
+      assert.equal(ordinalOf(relay, replicaPod(relay, 2)), 2);
+      assert.equal(ordinalOf(relay, replicaClaim(relay, 11)), 11);
+      assert.equal(ordinalOf(relay, childNames(relay).claim), undefined);
+      assert.equal(isVolumeName(relay, replicaPod(relay, 2)), false);
+      assert.equal(isVolumeName(relay, replicaClaim(relay, 11)), true);
+    });
+  }
 
   test('and labels stay within what Kubernetes takes, for the longest name', () => {
     const relay = relayOf(everythingSpec, { name: `m${'a'.repeat(45)}` });
