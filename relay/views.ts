@@ -25,7 +25,10 @@ export function relayView(relay: Relay): RelayView {
     quarantined: () => relay.queue.quarantined(),
     disk: () => relay.parts.spool.disk(),
     spoolFailure: () => spoolFailure(relay),
-    listener: () => ({ ...relay.parts.listener.address, connections: relay.parts.listener.connections() }),
+    listener: () => {
+      const { address, connections, accepts } = relay.parts.listener;
+      return { ...address, connections: connections(), accepts: accepts() };
+    },
   };
 }
 

@@ -53,7 +53,8 @@ const relayStatusSchema = z.object({
     totalBytes: bytes.optional(),
     low: z.boolean(),
   }),
-  listener: z.object({ connections: z.number() }).optional(),
+  /** `accepts`: whether new clients may hand in mail. A relay of an older image does not say it. */
+  listener: z.object({ connections: z.number(), accepts: z.boolean().optional() }).optional(),
 });
 
 export type RelayStatus = z.output<typeof relayStatusSchema>;

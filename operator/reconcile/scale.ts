@@ -145,9 +145,12 @@ function mayGo(pod: string, input: ScaleInput): boolean {
   return report !== undefined && isShut(report, since) && unsentOf(pod, input) === 0;
 }
 
-/** Nothing can come in any more: said by an answer of this drain, not of an earlier one, and after the grace time. */
+/**
+ * Nothing can come in any more: said by an answer of this drain, not of an earlier one, and after the grace time. What
+ * the relay says itself has the last word: its clock may have stood still, as on a node that was suspended.
+ */
 function isShut({ status, error, askedAt = 0, drainingSince = Infinity }: PodReport, since: number): boolean {
-  if (error !== undefined || status?.draining !== true) return false;
+  if (error !== undefined || status?.draining !== true || status.listener?.accepts === true) return false;
   return askedAt - Math.max(since, drainingSince) >= settleMs && (status.listener?.connections ?? 0) === 0;
 }
 

@@ -4,7 +4,7 @@
  */
 import type { DiskState } from '../spool/disk.ts';
 import type { QueueState } from '../spool/message.ts';
-import type { ProviderView, RelayView } from './view.ts';
+import type { ListenerView, ProviderView, RelayView } from './view.ts';
 
 /** undefined when new mail is accepted, otherwise why not, a sentence. */
 export function unready(view: RelayView): string | undefined {
@@ -60,7 +60,7 @@ export interface StatusDocument {
   readonly quarantine?: { readonly files: number };
   readonly disk: DiskState;
   readonly spoolFailure?: string;
-  readonly listener: { readonly host: string; readonly port: number; readonly connections: number };
+  readonly listener: ListenerView;
 }
 
 export interface ProviderStatus {

@@ -25,6 +25,16 @@ export interface ProviderView {
   readonly connections: number;
 }
 
+/** Where mail comes in. */
+export interface ListenerView {
+  readonly host: string;
+  readonly port: number;
+  /** Clients connected now. */
+  readonly connections: number;
+  /** Whether new clients may hand in mail: no more at the end of the grace time of one that is to go. */
+  readonly accepts: boolean;
+}
+
 /** The running relay, for probes, /status and /metrics. */
 export interface RelayView {
   readonly version: string;
@@ -54,7 +64,7 @@ export interface RelayView {
   readonly disk: () => DiskState;
   /** Why the store is no longer trusted, or undefined. */
   readonly spoolFailure: () => string | undefined;
-  readonly listener: () => { readonly host: string; readonly port: number; readonly connections: number };
+  readonly listener: () => ListenerView;
 }
 
 export interface MetricsSource {

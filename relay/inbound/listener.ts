@@ -36,6 +36,8 @@ export interface Listener {
   reconfigure(config: ListenerConfig): void;
   /** Clients connected now. */
   connections(): number;
+  /** Whether new clients may hand in mail: not after stopAccepting(). */
+  accepts(): boolean;
   /** 421 4.3.2 to new clients, to idle ones now, to busy ones after their transaction. */
   stopAccepting(): void;
   /** Takes mail again after stopAccepting(); not after close(). */
@@ -71,6 +73,7 @@ export async function openListener(config: ListenerConfig, deps: ListenerDeps): 
     address: { host, port },
     reconfigure: next => server.reconfigure(next),
     connections: () => context.admitted.total,
+    accepts: () => !context.stopping,
     stopAccepting: () => server.stopAccepting(),
     resumeAccepting: () => server.resumeAccepting(),
     close: deadlineMs => server.shutDown(deadlineMs),

@@ -23,6 +23,18 @@ describe('the status of a relay', () => {
     });
   });
 
+  test('says whether new clients may hand in mail, which ends with the grace time of one that is to go', async () => {
+    await withRelay({}, async relay => {
+      const { host, listener } = await statusOf(relay);
+      assert.deepEqual(listener, { connections: 0, accepts: true });
+      const shutdown = { graceSeconds: 0 };
+      await relay.reconfigure(config => ({ ...config, shutdown, draining: [host] }));
+      await until(async () => (await statusOf(relay)).listener?.accepts === false, 'it takes no more');
+      await relay.reconfigure(config => ({ ...config, draining: [] }));
+      assert.equal((await statusOf(relay)).listener?.accepts, true);
+    });
+  });
+
   test('counts dead letters until they are sent again, expire or are deleted', async () => {
     const script = { rcpt: '550 5.1.1 no such user' };
     await withRelay({ providers: [{ script }] }, async relay => {

@@ -50,7 +50,7 @@ function healthy(): Mutable {
     quarantined: () => 3,
     disk: () => ({ freeBytes: 1000, totalBytes: 2000, reserveBytes: 100, low: false }),
     spoolFailure: () => undefined,
-    listener: () => ({ host: '127.0.0.1', port: 2525, connections: 4 }),
+    listener: () => ({ host: '127.0.0.1', port: 2525, connections: 4, accepts: true }),
   };
 }
 
@@ -190,7 +190,7 @@ describe('/status', () => {
       },
       quarantine: { files: 3 },
       disk: { freeBytes: 1000, totalBytes: 2000, reserveBytes: 100, low: false },
-      listener: { host: '127.0.0.1', port: 2525, connections: 4 },
+      listener: { host: '127.0.0.1', port: 2525, connections: 4, accepts: true },
     });
   });
 

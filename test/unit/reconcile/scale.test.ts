@@ -75,6 +75,9 @@ describe('a pod that drains', () => {
     'while a client is still connected': {
       reports: [report('mail-a', { status: status({ listener: { connections: 1 } }) })],
     },
+    'while it says itself that it takes mail, whatever the time is here': {
+      reports: [report('mail-a', { status: status({ listener: { connections: 0, accepts: true } }) })],
+    },
     'before it was told to drain': { drainingSince: new Map() },
     'when it has never answered': { reports: [{ pod: 'mail-a', error: 'refused' }] },
   };
